@@ -1,0 +1,1 @@
+"""Where tasks run: mrjob runners, inline, local and hadoop."""

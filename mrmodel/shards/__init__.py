@@ -1,0 +1,1 @@
+"""Which bytes a task reads: inputs are listed, and cut or grouped into shards."""

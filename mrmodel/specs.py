@@ -1,0 +1,71 @@
+"""A job as a value: what to run, on what, where to. Frozen, JSON-able; unknown keys are refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from mrmodel.errors import UsageError
+
+T = TypeVar("T", bound="Spec")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A value that travels as JSON."""
+
+    @classmethod
+    def from_dict(cls: type[T], data: dict[str, Any]) -> T:
+        """Raises UsageError, naming the keys there are, for one that is not known."""
+        fields = {f.name for f in dataclasses.fields(cls)}
+        unknown = sorted(set(data) - fields)
+        if unknown:
+            raise UsageError(
+                f"unknown key {', '.join(map(repr, unknown))}: expected one of "
+                f"{', '.join(sorted(fields))}"
+            )
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class ModelSpec(Spec):
+    """MODEL and what belongs to it. `ref` is ``file.py:Name``, ``package.module:Name`` or a
+    ``.pt2`` file; `args` are constructor arguments; `weights` a URI; `py_files` folders or files
+    of Python code that the model imports."""
+
+    ref: str
+    args: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    py_files: tuple[str, ...] = ()
+    device: str = "auto"
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class DataSpec(Spec):
+    """INPUT: where the rows are and which columns matter. `inputs`: the columns the model reads
+    (None: as the model says); `keep`: the columns joined to the output (None: all but the
+    model's inputs); `types`: column → Arrow type for CSV and JSONL; `image_size`: (height, width)
+    or None."""
+
+    uris: tuple[str, ...]
+    format: str = "auto"
+    inputs: tuple[str, ...] | None = None
+    keep: tuple[str, ...] | None = None
+    types: dict[str, str] = field(default_factory=dict)
+    image_size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class OutputSpec(Spec):
+    """Where predictions go and when the job counts as good."""
+
+    uri: str
+    format: str = "parquet"
+    max_bad: str = "0"
+    overwrite: bool = False
+    resume: bool = False

@@ -1,0 +1,1 @@
+"""Where bytes lie: local files and HDFS behind one small interface."""

@@ -1,0 +1,1 @@
+"""Arrow columns to batches, outputs to Arrow columns."""

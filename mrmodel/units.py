@@ -1,0 +1,49 @@
+"""Sizes and shares as people write them: ``128MB``, ``2%``."""
+
+from __future__ import annotations
+
+import re
+
+from mrmodel.errors import UsageError
+
+_SIZE = re.compile(r"^\s*([0-9]*\.?[0-9]+)\s*([kmgt]?)(i?b?)\s*$", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def parse_size(text: str | int, name: str = "size") -> int:
+    """Bytes in `text` (``128MB``, ``1.5g``, ``4096``), in powers of 1,024.
+
+    Raises UsageError when `text` is not a size above zero.
+    """
+    match = _SIZE.match(str(text))
+    size = int(float(match[1]) * 1024 ** _POWERS[match[2].lower()]) if match else 0
+    if size <= 0:
+        raise UsageError(f"{name}: expected a size such as 128MB or 4GB but received {text!r}")
+    return size
+
+
+def format_size(size: float) -> str:
+    """`size` bytes for people: ``1.5 GB``."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TB"
+
+
+def parse_budget(text: str | int) -> tuple[int | None, float | None]:
+    """--max-bad: (rows, None) for ``10``, (None, share) for ``2%``.
+
+    Raises UsageError when `text` is neither.
+    """
+    value = str(text).strip()
+    number = value[:-1] if value.endswith("%") else value
+    try:
+        amount = float(number) if value.endswith("%") else int(number)
+    except ValueError:
+        amount = -1
+    if amount < 0 or (value.endswith("%") and amount > 100):
+        raise UsageError(
+            f"--max-bad: expected a number of rows (10) or a share (2%) but received {text!r}"
+        )
+    return (None, amount / 100) if value.endswith("%") else (int(amount), None)
