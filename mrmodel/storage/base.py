@@ -27,8 +27,8 @@ class Entry:
 class Storage(Protocol):
     """One file system. Every method takes full URIs (or plain local paths, for files).
 
-    Errors are Python's own: FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError,
-    IsADirectoryError, and ServiceError when the service does not answer.
+    Errors are Python's own: FileNotFoundError, FileExistsError, PermissionError,
+    NotADirectoryError, IsADirectoryError, and ServiceError when the service does not answer.
     """
 
     scheme: str
@@ -38,7 +38,10 @@ class Storage(Protocol):
         ...
 
     def ls(self, uri: str, recursive: bool = False) -> list[Entry]:
-        """The entries in the folder `uri`, sorted by URI; with `recursive`, of all below it."""
+        """The entries in the folder `uri`, sorted by URI; with `recursive`, of all below it.
+
+        Raises NotADirectoryError for a file.
+        """
         ...
 
     def open(self, uri: str) -> pa.NativeFile:
@@ -56,9 +59,14 @@ class Storage(Protocol):
     def rename(self, source: str, target: str) -> None:
         """Move a file or folder in one atomic step.
 
-        Raises FileExistsError when `target` exists (a non-empty folder or a file): the first
-        rename wins, which is what exactly-once output rests on.
+        Raises FileExistsError when `target` exists, be it a file or a folder, empty or not: the
+        first rename wins, which is what exactly-once output rests on. The folder above `target`
+        must exist.
         """
+        ...
+
+    def replace(self, source: str, target: str) -> None:
+        """Move a file over `target` in one atomic step, whether or not a file is there."""
         ...
 
     def delete(self, uri: str) -> None:
@@ -66,5 +74,6 @@ class Storage(Protocol):
         ...
 
     def copy(self, source: str, target: str) -> None:
-        """Copy a file inside this storage (a hard link where that is the same thing)."""
+        """Copy a file inside this storage (a hard link where that is the same thing), replacing
+        `target`; folders above are made."""
         ...
