@@ -249,7 +249,8 @@ class StorageContract:
     @pytest.mark.parametrize("kind", ["file", "folder"])
     def test_of_racing_renames_one_wins(self, fs, root, kind):
         for turn in range(5):
-            sources = [self.source(root, kind, turn, i) for i in range(8)]
+            with ThreadPoolExecutor(8) as pool:
+                sources = list(pool.map(lambda i, t=turn: self.source(root, kind, t, i), range(8)))
             target = st.join(root, f"target-{turn}")
             winners = race(lambda i, s=sources, t=target: fs.rename(s[i], t), len(sources))
             assert len(winners) == 1

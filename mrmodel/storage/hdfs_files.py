@@ -1,0 +1,132 @@
+"""Files on HDFS, as pyarrow reads and writes them.
+
+fsspec's HdfsFileSystem is not used: it parses paths as URLs, which loses what follows a ``#`` or
+``?`` in a name, and it has no readahead (a read of 64 KB costs a round trip to a DataNode).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+from mrmodel.storage.hdfs_calls import Caller
+
+# A read that goes on where the last one ended is served from a stream, which the library fills
+# ahead of us; its window bounds what is thrown away when the reader then jumps elsewhere.
+_FIRST_WINDOW = 1 << 20
+_LAST_WINDOW = 64 << 20
+# Writers of Parquet and JSON write small pieces, and each call into the library costs a thread.
+_WRITE_BUFFER = 4 << 20
+
+
+class Reader(io.RawIOBase):
+    """Random access to one file, for pyarrow.PythonFile (which holds a lock around each call)."""
+
+    def __init__(self, uri: str, file, call: Caller):
+        super().__init__()
+        self._uri, self._file, self._call = uri, file, call
+        self._size = len(file)
+        self._position = 0
+        self._drop_stream()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._size - self._position)
+        size = left if size is None or size < 0 else min(size, left)
+        if size == 0:
+            return b""
+        data = self._read_on(size) if self._position == self._next else self._read_at(size)
+        self._position += len(data)
+        self._next = self._position
+        return data
+
+    def readinto(self, buffer) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _read_at(self, size: int) -> bytes:
+        """A read somewhere else: just what is asked for."""
+        self._drop_stream()
+        return self._call(self._uri, self._file.read_range, self._position, size)
+
+    def _read_on(self, size: int) -> bytes:
+        if self._stream is None or self._position >= self._stream_end:
+            self._open_stream(size)
+        size = min(size, self._stream_end - self._position)
+        data, self._rest = self._call(self._uri, _pull, self._stream, self._rest, size)
+        return data
+
+    def _open_stream(self, size: int) -> None:
+        window = min(max(size, self._window), self._size - self._position)
+        self._window = min(2 * self._window, _LAST_WINDOW)
+        self._stream = self._file.read_range_stream(self._position, window)
+        self._stream_end = self._position + window
+
+    def _drop_stream(self) -> None:
+        self._stream: Iterator[bytes] | None = None
+        self._rest = b""
+        self._next = -1
+        self._stream_end = 0
+        self._window = _FIRST_WINDOW
+
+
+def _pull(stream: Iterator[bytes], rest: bytes, size: int) -> tuple[bytes, bytes]:
+    """(the next `size` bytes of `rest` and `stream`, what was pulled beyond them)."""
+    parts, have = [rest], len(rest)
+    while have < size:
+        parts.append(next(stream))
+        have += len(parts[-1])
+    data = b"".join(parts)
+    return (data, b"") if have == size else (data[:size], data[size:])
+
+
+class Writer(io.RawIOBase):
+    """A new file, for pyarrow.PythonFile. It is whole, and its size right, once closed."""
+
+    def __init__(self, uri: str, file, call: Caller):
+        super().__init__()
+        self._uri, self._file, self._call = uri, file, call
+        self._buffer = bytearray()
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def write(self, data) -> int:
+        view = memoryview(data).cast("B")
+        self._buffer += view
+        self._position += len(view)
+        if len(self._buffer) >= _WRITE_BUFFER:
+            self._send()
+        return len(view)
+
+    def _send(self) -> None:
+        data, self._buffer = bytes(self._buffer), bytearray()
+        if data:
+            self._call(self._uri, self._file.write, data)
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        try:
+            self._send()
+            self._call(self._uri, self._file.close)
+        finally:
+            super().close()
