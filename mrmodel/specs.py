@@ -69,3 +69,23 @@ class OutputSpec(Spec):
     max_bad: str = "0"
     overwrite: bool = False
     resume: bool = False
+
+
+@dataclass(frozen=True)
+class ExecutionSpec(Spec):
+    """How and where tasks run. `workers`: processes of the local runner (None: the cores);
+    `threads`: torch threads per task (None: 1 on local, the container's vcores on hadoop, the
+    cores inline); `memory`: bytes per container (None: estimated); `batch_timeout`: seconds that
+    one batch, or loading the model, may take; `mrjob_args`: further arguments for mrjob."""
+
+    runner: str = "inline"
+    batch_size: str = "auto"
+    shard_size: str = "128MB"
+    workers: int | None = None
+    threads: int | None = None
+    vcores: int = 1
+    memory: str | None = None
+    python: str | None = None
+    jobconf: dict[str, str] = field(default_factory=dict)
+    batch_timeout: float = 1800.0
+    mrjob_args: tuple[str, ...] = ()

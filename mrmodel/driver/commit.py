@@ -1,0 +1,126 @@
+"""From finished shards to OUTPUT: parts get their numbers, then one rename makes them visible.
+
+``final`` in the staging folder is OUTPUT in the making. ``final.json`` (shard → part) is written
+before the first part moves there, so that a driver which is killed in the middle can be followed
+by one that goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mrmodel import storage
+from mrmodel.driver.ledger import Record
+from mrmodel.driver.target import Target
+from mrmodel.parallel import map_parallel
+from mrmodel.tasks.parts import json_lines
+from mrmodel.tasks.staging import Staging
+
+
+def number_parts(records: list[Record]) -> list[Record]:
+    """`records` (in input order) with ``output`` and ``bad``, the names of their files."""
+    numbered = []
+    for number, record in enumerate(records):
+        suffix = (record["part"] or "").rpartition(".")[2]
+        output = f"part-{number:05d}.{suffix}" if record["part"] else None
+        bad = f"_bad/part-{number:05d}.jsonl" if record["rows"]["bad"] else None
+        numbered.append({**record, "output": output, "bad": bad})
+    return numbered
+
+
+def assemble(target: Target, records: list[Record], run: dict[str, Any], success: bool) -> None:
+    """Build ``final``: parts, dead letters, run.json and, last, _SUCCESS."""
+    staging = target.staging
+    store = storage.storage_for(target.uri)
+    store.mkdir(staging.folder("final"))
+    storage.write_json(staging.folder("final.json"), {r["shard"]: r["output"] for r in records})
+    map_parallel(lambda record: _move_part(staging, record), records)
+    first_rows = _first_rows(records)
+    map_parallel(lambda record: _write_bad(staging, record, first_rows[record["shard"]]), records)
+    storage.write_json(staging.folder("final", "_mrmodel", "run.json"), run)
+    if success:
+        storage.write_bytes(staging.folder("final", "_SUCCESS"), b"")
+
+
+def publish(target: Target) -> None:
+    """Make ``final`` the output, in place of an old one, and remove the staging folder."""
+    store = storage.storage_for(target.uri)
+    if target.exists:
+        store.delete(target.outgoing)
+        store.rename(target.uri, target.outgoing)
+    store.rename(target.staging.folder("final"), target.uri)
+    target.staging.delete()
+
+
+def take_back(staging: Staging) -> None:
+    """Move the parts of a commit that was cut off back to their shards."""
+    if not storage.exists(staging.folder("final.json")):
+        return
+    store = storage.storage_for(staging.uri)
+    for shard, part in storage.read_json(staging.folder("final.json")).items():
+        source = staging.folder("final", part) if part else None
+        if source and storage.exists(source):
+            name = f"part.{part.rpartition('.')[2]}"
+            store.rename(source, staging.folder("done", shard, name))
+    store.delete(staging.folder("final"))
+    store.delete(staging.folder("final.json"))
+
+
+def keep_shards(target: Target, wanted: set[str]) -> None:
+    """Copy the shards of the existing OUTPUT that this run wants into the staging folder."""
+    records = (target.run or {}).get("shards", [])
+    done = target.staging.records()
+    map_parallel(
+        lambda record: _keep(target, record),
+        [r for r in records if r["shard"] in wanted and r["shard"] not in done],
+    )
+
+
+def _keep(target: Target, record: Record) -> None:
+    folder = target.staging.start("kept", record["shard"])
+    store = storage.storage_for(target.uri)
+    if record["output"]:
+        store.copy(storage.join(target.uri, record["output"]), storage.join(folder, record["part"]))
+    if record["bad"]:
+        _copy_bad(target, record, folder)
+    target.staging.finish(folder, record["shard"], record)
+
+
+def _copy_bad(target: Target, record: Record, folder: str) -> None:
+    """The dead letters with rows counted from the piece again, as a task writes them."""
+    lines = storage.read_bytes(storage.join(target.uri, record["bad"]))
+    shifted = _shift(lines, -record.get("first_row", 0))
+    storage.write_bytes(storage.join(folder, "bad.jsonl"), shifted)
+
+
+def _move_part(staging: Staging, record: Record) -> None:
+    if record["output"]:
+        source = staging.folder("done", record["shard"], record["part"])
+        storage.storage_for(staging.uri).rename(source, staging.folder("final", record["output"]))
+
+
+def _write_bad(staging: Staging, record: Record, first_row: int) -> None:
+    if record["bad"]:
+        lines = storage.read_bytes(staging.folder("done", record["shard"], "bad.jsonl"))
+        storage.write_bytes(staging.folder("final", record["bad"]), _shift(lines, first_row))
+
+
+def _first_rows(records: list[Record]) -> dict[str, int]:
+    """Shard → the number of rows of its file before it, where its reader could not know."""
+    before: dict[str, int] = {}
+    first = {}
+    for record in records:
+        uri, counts = record["pieces"][0]["uri"], record.get("counts_from_piece", False)
+        first[record["shard"]] = before.get(uri, 0) if counts else 0
+        record["first_row"] = first[record["shard"]]
+        before[uri] = before.get(uri, 0) + record["rows"]["in"]
+    return first
+
+
+def _shift(lines: bytes, rows: int) -> bytes:
+    """Dead letters with `rows` added to their row numbers."""
+    if rows == 0:
+        return lines
+    letters = [json.loads(line) for line in lines.splitlines()]
+    return json_lines({**letter, "row": letter["row"] + rows} for letter in letters)

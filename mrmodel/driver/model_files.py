@@ -1,0 +1,153 @@
+"""The model's code and weights on the driver's side: found, hashed, and the columns it names."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mrmodel import storage
+from mrmodel.errors import ModelError
+from mrmodel.models import code as user_code
+from mrmodel.models import importing, reference
+from mrmodel.models.weights import hash_weights, resolve_weights
+from mrmodel.specs import ModelSpec
+
+# classes that have no columns of their own to say; any other base may
+_PLAIN_BASES = {"Predictor", "Module", "LightningModule", "object"}
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """`spec` with absolute paths; `sha256` names the model (its weights, or its code where there
+    are none), `code_sha256` the user's code; `weights` is a local path or a URI; `declared` the
+    columns that the model's class says it reads."""
+
+    spec: ModelSpec
+    sha256: str
+    code_sha256: str
+    code: bytes | None
+    weights: str | None
+    weights_bytes: int
+    declared: tuple[str, ...] | None
+
+
+def find_model(spec: ModelSpec, needs_inputs: bool, folder: Path) -> ModelFiles:
+    """Find and hash what `spec` names; remote weights are fetched into `folder`.
+
+    With `needs_inputs`, the columns that the model declares are looked up. Raises ModelError or
+    UsageError when something is missing or cannot be read.
+    """
+    ref = reference.parse(spec.ref)
+    reference.check(ref)
+    bundle = user_code.collect(ref, spec.py_files)
+    weights = _local_weights(spec.weights, folder)
+    pt2 = ref.kind == "pt2"
+    files = Path(ref.source) if pt2 else weights
+    absolute = replace(
+        spec,
+        ref=_absolute(ref),
+        weights=str(weights) if weights else None,
+        py_files=tuple(str(Path(path).resolve()) for path in spec.py_files),
+    )
+    return ModelFiles(
+        spec=absolute,
+        sha256=hash_weights(files) if files else bundle.sha256,
+        code_sha256=bundle.sha256,
+        code=bundle.data,
+        weights=str(files) if files else None,
+        weights_bytes=sum(size for _, size in resolve_weights(files).files) if files else 0,
+        declared=_declared(ref, spec) if needs_inputs else None,
+    )
+
+
+def _absolute(ref: reference.ModelRef) -> str:
+    if ref.kind == "module":
+        return str(ref)
+    return str(replace(ref, source=str(Path(ref.source).resolve())))
+
+
+def _local_weights(uri: str | None, folder: Path) -> Path | None:
+    if uri is None:
+        return None
+    entry = storage.storage_for(uri).stat(uri)
+    if entry is None:
+        raise ModelError(f"weights {uri} do not exist: check the path given to --weights")
+    if storage.is_local(uri):
+        return Path(storage.normalise(uri))
+    return _fetch(entry.uri, folder / "weights" / storage.basename(entry.uri))
+
+
+def _fetch(uri: str, target: Path) -> Path:
+    """A local copy of the file or folder `uri`."""
+    store = storage.storage_for(uri)
+    entry = store.stat(uri)
+    if entry is not None and entry.is_dir:
+        for child in store.ls(uri, recursive=True):
+            if not child.is_dir:
+                _fetch(child.uri, target / storage.relative(child.uri, uri))
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with store.open(uri) as source, target.open("wb") as sink:
+        while chunk := source.read(8 << 20):
+            sink.write(chunk)
+    return target
+
+
+def _declared(ref: reference.ModelRef, spec: ModelSpec) -> tuple[str, ...] | None:
+    """``inputs`` of the model's class: read from the source where it is written plainly there,
+    so that the driver need not import what only the nodes have; else by importing it."""
+    if ref.kind == "pt2":
+        return None
+    path = Path(ref.source) if ref.kind == "file" else reference.find_module(ref.source)
+    known, columns = _in_source(path, ref.name) if path else (False, None)
+    if known:
+        return columns
+    sys.path[:0] = [str(Path(path).resolve().parent) for path in spec.py_files]
+    value = getattr(importing.import_object(ref), "inputs", None)
+    return tuple(value) if isinstance(value, list | tuple) else None
+
+
+def _in_source(path: Path, name: str | None) -> tuple[bool, tuple[str, ...] | None]:
+    """(is it known, the columns)."""
+    for node in reference.parse_source(path).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return True, None
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return _in_class(node)
+    return False, None
+
+
+def _in_class(node: ast.ClassDef) -> tuple[bool, tuple[str, ...] | None]:
+    for statement in node.body:
+        targets = getattr(statement, "targets", [getattr(statement, "target", None)])
+        if any(isinstance(t, ast.Name) and t.id == "inputs" for t in targets):
+            return _literal(statement)
+    bases = {getattr(base, "attr", getattr(base, "id", "")) for base in node.bases}
+    return bases <= _PLAIN_BASES, None
+
+
+def _literal(statement: Any) -> tuple[bool, tuple[str, ...] | None]:
+    try:
+        value = ast.literal_eval(statement.value)
+    except (ValueError, TypeError):
+        return False, None
+    return True, tuple(value) if value is not None else None
+
+
+def identity(files: ModelFiles, options: dict[str, Any]) -> dict[str, str]:
+    """Hashes that must be equal for a finished shard to count in another run."""
+    model = {"ref": Path(files.spec.ref).name, "args": files.spec.args, "dtype": files.spec.dtype}
+    return {
+        "model": _hash({**model, "sha256": files.sha256}),
+        "code": files.code_sha256,
+        "options": _hash(options),
+    }
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

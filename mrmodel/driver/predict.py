@@ -1,0 +1,271 @@
+"""A predict job from beginning to end: look, plan, run, check the books, commit."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mrmodel import errors, storage
+from mrmodel.driver import commit, ledger
+from mrmodel.driver.model_files import ModelFiles, find_model, identity
+from mrmodel.driver.run import Run, describe
+from mrmodel.driver.signals import terminate_is_interrupt
+from mrmodel.driver.target import Target, difference_to_output, open_target, prepare_staging
+from mrmodel.errors import InterruptedJobError, MrmodelError, TooManyBadRowsError
+from mrmodel.jobs.mr_predict import MRPredict
+from mrmodel.runners.base import Launch, Launcher, launcher_for
+from mrmodel.shards.plan import Plan
+from mrmodel.shards.planning import plan_data
+from mrmodel.shards.shard import Shard
+from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec
+from mrmodel.tasks.spec import TaskData, TaskModel, TaskSpec, encode_schema
+from mrmodel.tasks.staging import Staging
+from mrmodel.units import parse_budget, parse_size
+from mrmodel.version import __version__
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked for."""
+
+    model: ModelSpec
+    data: DataSpec
+    output: OutputSpec
+    execution: ExecutionSpec
+    job_class: type = MRPredict
+
+
+class Watcher:
+    """Is told how a job goes; this one does not care. Used as a context manager around the
+    running of tasks."""
+
+    def say(self, message: str) -> None:
+        """Something a person may want to know."""
+
+    def watch(self, launcher: Launcher, plan: Plan, shards: int) -> Any:
+        return self
+
+    def __enter__(self) -> Watcher:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+
+def predict(job: Job, watcher: Watcher | None = None) -> Run:
+    """Run `job`.
+
+    Raises MrmodelError: nothing is at OUTPUT then that was not there before, except with
+    TooManyBadRowsError (everything is there but _SUCCESS).
+    """
+    with (
+        terminate_is_interrupt(),
+        tempfile.TemporaryDirectory(prefix="mrmodel-", ignore_cleanup_errors=True) as folder,
+    ):
+        return _Predict(job, watcher or Watcher(), Path(folder)).run()
+
+
+class _Predict:
+    """The steps of one job, in the order of their calls."""
+
+    def __init__(self, job: Job, watcher: Watcher, folder: Path):
+        self._job = job
+        self._watcher = watcher
+        self._folder = folder
+        self._started = time.time()
+        self._launcher: Launcher = launcher_for(job.execution.runner)
+
+    def run(self) -> Run:
+        shard_size = self._check_options()
+        self._launcher.check([*self._job.data.uris, self._job.output.uri])
+        target = open_target(self._job.output)
+        files = find_model(self._job.model, self._job.data.inputs is None, self._folder)
+        plan = plan_data(self._job.data, files.declared, shard_size)
+        self._identity = identity(files, self._options(plan))
+        shards = self._launcher.shards(plan, shard_size)
+        already = self._already_complete(target, shards)
+        if already:
+            return already
+        kept = self._keep_finished(target, shards)
+        launch = self._launch(target, files, plan, shards, kept)
+        self._run_tasks(launch, target)
+        return self._commit(target, files, plan, shards, kept)
+
+    def _check_options(self) -> int:
+        """The shard size in bytes. Raises UsageError before anything is touched."""
+        output, execution = self._job.output, self._job.execution
+        if output.overwrite and output.resume:
+            raise errors.UsageError("--overwrite and --resume: expected at most one of them")
+        parse_budget(output.max_bad)
+        if execution.batch_size != "auto" and not _is_positive(execution.batch_size):
+            raise errors.UsageError(
+                f"--batch-size: expected auto or a number of rows but received "
+                f"{execution.batch_size!r}"
+            )
+        return parse_size(execution.shard_size, "--shard-size")
+
+    def _options(self, plan: Plan) -> dict[str, Any]:
+        """What, besides model and code, decides what a finished shard holds."""
+        return {
+            "inputs": plan.inputs,
+            "keep": plan.keep,
+            "format": plan.format,
+            "types": self._job.data.types,
+            "image_size": self._job.data.image_size,
+            "output_format": self._job.output.format,
+            "version": __version__,
+        }
+
+    def _already_complete(self, target: Target, shards: tuple[Shard, ...]) -> Run | None:
+        """--resume on an output to which nothing has to be added but, maybe, _SUCCESS."""
+        if not (self._job.output.resume and target.run):
+            return None
+        run = Run.from_dict(target.run)
+        same = {record["shard"] for record in run.shards} == {shard.key for shard in shards}
+        if difference_to_output(target, self._identity) or not same:
+            return None
+        success = ledger.allows(self._job.output.max_bad, run.rows)
+        if success and not target.is_complete:
+            run = Run.from_dict({**target.run, "success": True})
+            storage.write_json(storage.join(target.uri, "_mrmodel", "run.json"), run.to_dict())
+            storage.write_bytes(storage.join(target.uri, "_SUCCESS"), b"")
+        self._watcher.say("every shard was finished already: nothing to run")
+        if not success:
+            raise self._too_many_bad(run)
+        return run
+
+    def _keep_finished(self, target: Target, shards: tuple[Shard, ...]) -> set[str]:
+        """Prepare the staging folder; the keys of the shards in it that are finished."""
+        resume = self._job.output.resume
+        if resume:
+            commit.take_back(target.staging)
+        reason = prepare_staging(target, self._identity, resume)
+        if not resume:
+            return set()
+        wanted = {shard.key for shard in shards}
+        reason = reason or difference_to_output(target, self._identity)
+        if target.run and not difference_to_output(target, self._identity):
+            commit.keep_shards(target, wanted)
+        kept = wanted & set(target.staging.records())
+        note = f" ({reason})" if reason else ""
+        self._watcher.say(f"resuming: {len(kept)} of {len(shards)} shards are finished{note}")
+        return kept
+
+    def _launch(
+        self,
+        target: Target,
+        files: ModelFiles,
+        plan: Plan,
+        shards: tuple[Shard, ...],
+        kept: set[str],
+    ) -> Launch:
+        execution = self._job.execution
+        model = TaskModel(files.spec.to_dict(), files.sha256, weights=files.spec.weights)
+        data = TaskData(
+            plan.format,
+            encode_schema(plan.schema),
+            plan.inputs,
+            plan.keep,
+            self._job.data.image_size,
+        )
+        spec = TaskSpec(
+            job=storage.basename(target.uri),
+            model=model.to_dict(),
+            data=data.to_dict(),
+            staging=target.staging.uri,
+            output_format=self._job.output.format,
+            batch_size=execution.batch_size,
+            threads=execution.threads,
+            batch_timeout=execution.batch_timeout,
+        )
+        return Launch(
+            job_class=self._job.job_class,
+            spec=spec,
+            plan=plan,
+            shards=shards,
+            finished=frozenset(kept),
+            execution=execution,
+            folder=self._folder,
+            staging=target.staging,
+            code=files.code,
+            weights=files.weights,
+            weights_bytes=files.weights_bytes,
+        )
+
+    def _run_tasks(self, launch: Launch, target: Target) -> None:
+        if not launch.remaining:
+            return
+        try:
+            with self._watcher.watch(self._launcher, launch.plan, len(launch.shards)):
+                self._launcher.run(launch)
+        except KeyboardInterrupt as error:
+            raise InterruptedJobError(f"interrupted; {_tidy(target.staging)}", detail="") from error
+        except MrmodelError as error:
+            told = _last_words(target.staging, error)
+            _tidy(target.staging)
+            raise told from error
+
+    def _commit(
+        self,
+        target: Target,
+        files: ModelFiles,
+        plan: Plan,
+        shards: tuple[Shard, ...],
+        kept: set[str],
+    ) -> Run:
+        finished = target.staging.records()
+        missing = [shard for shard in shards if shard.key not in finished]
+        if missing:
+            raise errors.LedgerError(
+                f"{len(missing)} of {len(shards)} shards are not finished, though no task failed: "
+                f"run again with --resume"
+            )
+        records = commit.number_parts([finished[shard.key] for shard in shards])
+        ledger.check(plan, records)
+        success = ledger.allows(self._job.output.max_bad, ledger.total(records))
+        applications = self._launcher.snapshot().applications
+        run = describe(
+            target.uri, success, self._job.execution.runner, plan, files, self._identity,
+            records, self._started, kept, applications,
+        )  # fmt: skip
+        commit.assemble(target, records, run.to_dict(), success)
+        commit.publish(target)
+        if not success:
+            raise self._too_many_bad(run)
+        return run
+
+    def _too_many_bad(self, run: Run) -> TooManyBadRowsError:
+        error = TooManyBadRowsError(
+            f"{run.rows['bad']} of {run.rows['in']} rows are bad, more than --max-bad "
+            f"{self._job.output.max_bad} allows: see {run.output}/_bad; there is no _SUCCESS. "
+            f"Accept them with --resume and a larger --max-bad"
+        )
+        error.run = run  # type: ignore[attr-defined]
+        return error
+
+
+def _is_positive(text: str) -> bool:
+    return str(text).isdigit() and int(text) > 0
+
+
+def _last_words(staging: Staging, error: MrmodelError) -> MrmodelError:
+    """What the first task that failed had to say; `error` when none said anything."""
+    told = staging.errors()
+    if not told:
+        return error
+    worst = next((words for words in told if words["type"] != "JobError"), told[0])
+    return errors.by_name(worst["type"])(worst["message"], worst["detail"])
+
+
+def _tidy(staging: Staging) -> str:
+    """Remove what cannot be resumed; what is left, for people."""
+    store = storage.storage_for(staging.uri)
+    store.delete(staging.folder("work"))
+    done = staging.count_done()
+    if not done:
+        staging.delete()
+        return "nothing was written"
+    return f"{done} finished shards are kept for --resume in {staging.uri}"

@@ -1,0 +1,117 @@
+"""OUTPUT and the staging folder beside it: what is there, and what may happen to it.
+
+The staging folder is ``.NAME.mrmodel`` beside OUTPUT: hidden, so that no reader takes it for
+data, and on the same file system (and in the same encryption zone), so that the commit is a
+rename. It stays when a job fails or is killed and some shards are finished: --resume goes on
+there.
+"""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass
+from typing import Any
+
+from mrmodel import storage
+from mrmodel.errors import OutputExistsError, UsageError
+from mrmodel.specs import OutputSpec
+from mrmodel.tasks.staging import Staging
+
+
+@dataclass(frozen=True)
+class Target:
+    """`uri`: OUTPUT, normalised; `exists`: it was there at the start; `run`: its run.json."""
+
+    uri: str
+    exists: bool
+    run: dict[str, Any] | None
+    staging: Staging
+
+    @property
+    def is_complete(self) -> bool:
+        return storage.exists(storage.join(self.uri, "_SUCCESS"))
+
+    @property
+    def outgoing(self) -> str:
+        """Where the old output waits while the new one takes its place."""
+        return self.staging.folder("old")
+
+
+def open_target(output: OutputSpec) -> Target:
+    """Look at OUTPUT. Raises OutputExistsError where it may not be touched, UsageError where it
+    cannot be written."""
+    uri = storage.normalise(output.uri)
+    staging = Staging(storage.join(storage.parent(uri), f".{storage.basename(uri)}.mrmodel"))
+    try:
+        _put_back_old(uri, staging)
+        entry = storage.storage_for(uri).stat(uri)
+    except PermissionError as error:
+        raise _not_permitted(uri, error) from error
+    if entry is not None and not (output.overwrite or output.resume):
+        raise OutputExistsError(
+            f"output {uri} exists already: use --overwrite to replace it, --resume to complete "
+            f"it, or name another"
+        )
+    if entry is not None and not entry.is_dir:
+        raise UsageError(f"output {uri} is a file: expected a folder that mrmodel made")
+    run = _run_json(uri) if entry is not None else None
+    if entry is not None and run is None and output.resume:
+        raise UsageError(f"output {uri} has no _mrmodel/run.json: expected one that mrmodel made")
+    return Target(uri, entry is not None, run, staging)
+
+
+def prepare_staging(target: Target, identity: dict[str, str], resume: bool) -> str | None:
+    """Make the staging folder ready; the reason why nothing in it can be kept, None if all can.
+
+    Raises UsageError when it cannot be written.
+    """
+    try:
+        found = _identity(target.staging)
+        reason = _difference(found, identity) if resume and found else None
+        if not resume or reason or found is None:
+            target.staging.delete()
+        storage.write_json(target.staging.folder("identity.json"), identity)
+        target.staging.clear_errors()
+        storage.storage_for(target.uri).delete(target.staging.folder("work"))
+        return reason
+    except PermissionError as error:
+        raise _not_permitted(target.uri, error) from error
+    except NotADirectoryError as error:
+        raise UsageError(f"output {target.uri} cannot be made: {error}") from error
+
+
+def difference_to_output(target: Target, identity: dict[str, str]) -> str | None:
+    """Why the shards of the existing OUTPUT do not count for this run; None if they do."""
+    if target.run is None:
+        return None
+    return _difference(target.run.get("identity"), identity)
+
+
+def _difference(found: dict[str, str] | None, identity: dict[str, str]) -> str | None:
+    changed = [name for name in identity if (found or {}).get(name) != identity[name]]
+    return f"the {' and the '.join(changed)} changed" if changed else None
+
+
+def _identity(staging: Staging) -> dict[str, str] | None:
+    uri = staging.folder("identity.json")
+    return storage.read_json(uri) if storage.exists(uri) else None
+
+
+def _run_json(uri: str) -> dict[str, Any] | None:
+    path = storage.join(uri, "_mrmodel", "run.json")
+    return storage.read_json(path) if storage.exists(path) else None
+
+
+def _put_back_old(uri: str, staging: Staging) -> None:
+    """A driver that was killed between moving the old output away and moving the new one in left
+    no output at all: the old one comes back."""
+    old = staging.folder("old")
+    if storage.exists(old) and not storage.exists(uri):
+        storage.storage_for(uri).rename(old, uri)
+
+
+def _not_permitted(uri: str, error: Exception) -> UsageError:
+    return UsageError(
+        f"output {uri} cannot be written as user {getpass.getuser()}: {error}; choose a folder "
+        f"that you may write, or ask for the permission"
+    )

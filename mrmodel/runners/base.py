@@ -1,0 +1,88 @@
+"""What the driver asks of a place where tasks can run: four methods, and nothing of mrjob's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from mrmodel.errors import UsageError
+from mrmodel.shards.plan import Plan
+from mrmodel.shards.shard import Shard
+from mrmodel.specs import ExecutionSpec
+from mrmodel.tasks.spec import TaskSpec
+from mrmodel.tasks.staging import Staging
+
+_LAUNCHERS = {
+    "inline": "mrmodel.runners.inline:InlineLauncher",
+    "local": "mrmodel.runners.local:LocalLauncher",
+    "hadoop": "mrmodel.runners.hadoop:HadoopLauncher",
+}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A job ready to run. `folder` is a local temporary folder; `code` the zip of the user's
+    code; `weights` the local path or URI of the weights; `finished` the keys of the shards that
+    need not run."""
+
+    job_class: type
+    spec: TaskSpec
+    plan: Plan
+    shards: tuple[Shard, ...]
+    finished: frozenset[str]
+    execution: ExecutionSpec
+    folder: Path
+    staging: Staging
+    code: bytes | None = None
+    weights: str | None = None
+    weights_bytes: int = 0
+
+    @property
+    def remaining(self) -> list[Shard]:
+        return [shard for shard in self.shards if shard.key not in self.finished]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How far a job is. `done` and `running` count shards; `rows` and `bad` are what the tasks
+    have said so far (a retried task's rows may be in it twice); `url` is a page to look at."""
+
+    done: int = 0
+    running: int = 0
+    rows: int = 0
+    bad: int = 0
+    url: str | None = None
+    applications: tuple[str, ...] = field(default=())
+
+
+class Launcher(Protocol):
+    """One kind of runner."""
+
+    def check(self, uris: list[str]) -> None:
+        """Raise ServiceError or UsageError unless a job that reads and writes `uris` can run."""
+        ...
+
+    def shards(self, plan: Plan, shard_size: int) -> tuple[Shard, ...]:
+        """How this runner cuts the input."""
+        ...
+
+    def run(self, launch: Launch) -> None:
+        """Run all remaining shards. Raises JobError (or KeyboardInterrupt, cleaned up)."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """How far `run` is; called from another thread."""
+        ...
+
+
+def launcher_for(name: str) -> Any:
+    """The launcher of the runner called `name`. Raises UsageError for one that is not known."""
+    if name not in _LAUNCHERS:
+        raise UsageError(
+            f"-r {name}: expected one of {', '.join(_LAUNCHERS)}"
+            + (" (emr comes in a later release)" if name == "emr" else "")
+        )
+    module, _, attribute = _LAUNCHERS[name].partition(":")
+    return getattr(import_module(module), attribute)()

@@ -1,0 +1,71 @@
+"""The model of a task: code and weights put in place, loaded once."""
+
+from __future__ import annotations
+
+import os
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mrmodel.models.loading import load_predictor
+from mrmodel.tasks.spec import TaskModel
+
+CODE_ZIP = "code.zip"
+
+
+def set_threads(threads: int) -> None:
+    """`threads` for torch and the libraries below it."""
+    torch.set_num_threads(threads)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    # tokenizers starts its own pool, which the forward pass would fight with
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if threads == 1 else "true")
+
+
+def load(task_model: TaskModel, inputs: tuple[str, ...] | None) -> Any:
+    """The predictor, ready. Raises ModelError when it cannot be loaded."""
+    spec = task_model.model
+    ref = spec.ref
+    if task_model.shipped:
+        ref = _unpack_code(ref)
+    return load_predictor(
+        ref,
+        model_args=spec.args,
+        weights=_weights(task_model),
+        device=spec.device,
+        dtype=spec.dtype,
+        inputs=list(inputs) if inputs is not None else None,
+    )
+
+
+def _unpack_code(ref: str) -> str:
+    """Unpack the user's code beside the task; the reference to the model in it."""
+    folder = Path.cwd() / "user_code"
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(CODE_ZIP) as code:
+        code.extractall(folder)
+    sys.path.insert(0, str(folder))
+    path, _, name = ref.rpartition(":")
+    return f"{folder / Path(path).name}:{name}" if path.endswith(".py") else ref
+
+
+def _weights(task_model: TaskModel) -> Path | None:
+    if not task_model.shipped:
+        return Path(task_model.weights) if task_model.weights else None
+    return _linked_weights(task_model)
+
+
+def _linked_weights(task_model: TaskModel) -> Path | None:
+    """The weights as the user laid them out, as links to the node's one copy."""
+    folder = Path.cwd() / "weights"
+    for name, link in task_model.weights_links.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.is_symlink():
+            target.symlink_to(Path.cwd() / link)
+    if not task_model.weights_links:
+        return None
+    only = next(iter(task_model.weights_links))
+    return folder if task_model.weights_is_folder else folder / only

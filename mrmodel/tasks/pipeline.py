@@ -1,0 +1,173 @@
+"""The life of a shard in a task: read ahead → prepare → order by size → forward → write.
+
+Each stage runs in a thread of its own, bounded queues between them, so that the forward pass
+need not wait and memory is bounded by windows, never by files or row groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mrmodel.errors import MrmodelError
+from mrmodel.formats import get_format
+from mrmodel.formats.base import Block, ReadOptions
+from mrmodel.shards.shard import Shard
+from mrmodel.tasks.ahead import Sink, ahead
+from mrmodel.tasks.clock import Clock
+from mrmodel.tasks.forward import Forward, Result
+from mrmodel.tasks.shard_writer import ShardWriter
+from mrmodel.tasks.sizing import BatchSizer
+from mrmodel.tasks.windows import Window, windows
+from mrmodel.tensors.columns import take
+
+WINDOWS_AHEAD = 2
+BATCHES_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Work:
+    """Rows of a window for the forward pass. `prepared` holds the rows at `indices`, in that
+    order (None: not prepared); with `sizes`, the cost of each, they may be cut into batches;
+    `last` marks the end of the window."""
+
+    window: Window
+    indices: np.ndarray
+    prepared: Any
+    sizes: np.ndarray | None
+    last: bool
+
+
+class Pipeline:
+    """Runs shards through one loaded predictor."""
+
+    def __init__(
+        self,
+        predictor: Any,
+        data_format: str,
+        options: ReadOptions,
+        inputs: list[str],
+        sizer: BatchSizer,
+        clock: Clock,
+        on_read: Callable[[Window], None],
+        on_batch: Callable[[int, float], None],
+        on_written: Callable[[Window, ShardWriter], None],
+    ):
+        self._format = get_format(data_format)
+        self._options = options
+        self._inputs = inputs
+        self._sizer = sizer
+        self._clock = clock
+        self._forward = Forward(predictor, inputs, sizer, clock, on_batch)
+        self._size = getattr(predictor, "size", None)
+        self._on_read = on_read
+        self._on_written = on_written
+
+    def run(self, shard: Shard, writer: ShardWriter) -> None:
+        """Predict all rows of `shard` into `writer` (left open)."""
+        sink = Sink(lambda done: self._write(writer, *done), WINDOWS_AHEAD, "write")
+        try:
+            read = ahead(self._read(shard), WINDOWS_AHEAD, "read")
+            for done in self._predict(ahead(self._prepare(read), BATCHES_AHEAD, "prepare")):
+                sink.put(done)
+            sink.close()
+        except BaseException:
+            sink.cancel()
+            raise
+
+    def _read(self, shard: Shard) -> Iterator[Window]:
+        for window in _timed(windows(self._blocks(shard), self._inputs), self._clock, "read"):
+            self._on_read(window)
+            yield window
+
+    def _blocks(self, shard: Shard) -> Iterator[Block]:
+        for piece in shard.pieces:
+            yield from self._format.read(piece, self._options)
+
+    def _prepare(self, read: Iterable[Window]) -> Iterator[Work]:
+        for window in read:
+            yield from self._prepare_whole(window) if self._size else self._prepare_batches(window)
+
+    def _prepare_whole(self, window: Window) -> Iterator[Work]:
+        """One piece of work, ordered by size, to be cut into batches when their size is known."""
+        try:
+            with self._clock.phase("prepare"):
+                work = self._ordered(window)
+        except MrmodelError:
+            raise
+        except Exception:  # noqa: BLE001 the forward pass finds the rows that cause it
+            work = Work(window, np.arange(len(window)), None, None, last=True)
+        yield work
+
+    def _ordered(self, window: Window) -> Work:
+        if not len(window):
+            return Work(window, np.arange(0), None, None, last=True)
+        prepared = self._forward.prepare(window.batch)
+        sizes = np.asarray(self._size(prepared), dtype=float)
+        # longest first: too large a batch shows at once, not at the end
+        order = np.argsort(-sizes, kind="stable")
+        return Work(window, order, take(prepared, order), sizes[order], last=True)
+
+    def _prepare_batches(self, window: Window) -> Iterator[Work]:
+        begin, rows = 0, len(window)
+        while True:
+            end = min(begin + self._sizer.rows, rows)
+            prepared = self._try(window, begin, end)
+            yield Work(window, np.arange(begin, end), prepared, None, last=end == rows)
+            begin = end
+            if begin == rows:
+                return
+
+    def _try(self, window: Window, begin: int, end: int) -> Any:
+        """The rows, prepared; None where that fails (or there are none)."""
+        if begin == end:
+            return None
+        try:
+            with self._clock.phase("prepare"):
+                return self._forward.prepare(window.batch.slice(begin, end - begin))
+        except MrmodelError:
+            raise
+        except Exception:  # noqa: BLE001 the forward pass finds the rows that cause it
+            return None
+
+    def _predict(self, works: Iterable[Work]) -> Iterator[tuple[Window, list[Result]]]:
+        results: list[Result] = []
+        for work in works:
+            for indices, prepared, cost in self._batches(work):
+                results += self._forward.run(work.window.batch, indices, prepared, cost)
+            if work.last:
+                yield work.window, results
+                results = []
+
+    def _batches(self, work: Work) -> Iterator[tuple[np.ndarray, Any, float]]:
+        begin = 0
+        while begin < len(work.indices):
+            rows = self._sizer.rows if work.sizes is not None or work.prepared is None else None
+            end = len(work.indices) if rows is None else min(begin + rows, len(work.indices))
+            yield self._batch(work, begin, end)
+            begin = end
+
+    def _batch(self, work: Work, begin: int, end: int) -> tuple[np.ndarray, Any, float]:
+        indices = work.indices[begin:end]
+        if work.sizes is None:
+            return indices, work.prepared, float(len(indices))
+        positions = np.arange(begin, end)
+        return indices, take(work.prepared, positions), float(work.sizes[begin:end].sum())
+
+    def _write(self, writer: ShardWriter, window: Window, results: list[Result]) -> None:
+        with self._clock.phase("write"):
+            writer.write(window, results)
+        self._on_written(window, writer)
+
+
+def _timed(items: Iterator[Any], clock: Clock, phase: str) -> Iterator[Any]:
+    """The `items`, their making counted as `phase`."""
+    while True:
+        with clock.phase(phase):
+            item = next(items, None)
+        if item is None:
+            return
+        yield item

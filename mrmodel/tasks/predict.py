@@ -1,0 +1,209 @@
+"""A predict task: the shards it is given, through the model, into the staging folder."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mrmodel import storage
+from mrmodel.errors import JobError, LedgerError, MrmodelError
+from mrmodel.formats.base import ReadOptions
+from mrmodel.shards.shard import Shard
+from mrmodel.tasks import model as task_model
+from mrmodel.tasks.clock import Clock
+from mrmodel.tasks.context import TaskContext
+from mrmodel.tasks.pipeline import Pipeline
+from mrmodel.tasks.pulse import Pulse
+from mrmodel.tasks.reporter import Reporter
+from mrmodel.tasks.shard_writer import ShardWriter, metadata_of
+from mrmodel.tasks.sizing import BatchSizer
+from mrmodel.tasks.spec import TaskSpec
+from mrmodel.tasks.staging import Staging
+from mrmodel.tasks.windows import Window
+from mrmodel.version import __version__
+
+
+class PredictTask:
+    """One attempt. `on_share` is told how much of the current shard is done (0..1)."""
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        context: TaskContext,
+        reporter: Reporter,
+        on_share: Callable[[float], None] = lambda share: None,
+    ):
+        self._spec = spec
+        self._data = spec.task_data
+        self._context = context
+        self._reporter = reporter
+        self._on_share = on_share
+        self._staging = Staging(spec.staging)
+        self._sizer = BatchSizer(spec.batch_size, self._remembered_batch_size())
+        self._begun = time.time()
+        self._predictor: Any = None
+        self._load_seconds = 0.0
+        self._pulse: Pulse | None = None
+
+    def run(self, shards: Iterable[Shard]) -> None:
+        """Finish every shard of `shards` that is not finished yet.
+
+        Raises MrmodelError; its last words are in the staging folder by then.
+        """
+        try:
+            with self._new_pulse() as self._pulse:
+                for shard in shards:
+                    if not self._staging.is_done(shard.key):
+                        self._run_shard(shard)
+                        self._remember_batch_size()
+        except Exception as error:
+            self._staging.report_error(self._context.attempt, error, _detail(error))
+            raise
+        finally:
+            self._reporter.flush()
+
+    def _new_pulse(self) -> Pulse:
+        return Pulse(
+            self._spec.batch_timeout,
+            on_beat=self._reporter.status,
+            on_hung=lambda text: self._staging.report_error(
+                self._context.attempt, JobError(f"the task hung: {text} (see --batch-timeout)")
+            ),
+            driver_pid=self._spec.driver_pid,
+        )
+
+    def _run_shard(self, shard: Shard) -> None:
+        self._load()
+        clock, begun = Clock(), time.perf_counter()
+        folder = self._staging.start(self._context.attempt, shard.key)
+        writer = ShardWriter(folder, self._data.keep, self._spec.output_format, self._about(shard))
+        try:
+            self._pipeline(shard, clock).run(shard, writer)
+            writer.close()
+            self._check(shard, writer)
+        except BaseException:
+            self._staging.abandon(folder)
+            raise
+        clock.add("load", self._load_seconds)
+        self._load_seconds = 0.0
+        record = self._record(shard, writer, clock, time.perf_counter() - begun)
+        self._staging.finish(folder, shard.key, record)
+
+    def _load(self) -> None:
+        if self._predictor is not None:
+            return
+        self._beat("loading the model")
+        begun = time.perf_counter()
+        threads = self._spec.threads or self._context.vcores or os.cpu_count() or 1
+        task_model.set_threads(threads)
+        self._predictor = task_model.load(self._spec.task_model, self._data.inputs)
+        self._use_own_batch_size()
+        self._load_seconds = time.perf_counter() - begun
+
+    def _use_own_batch_size(self) -> None:
+        """A model exported for one batch size takes no other."""
+        own = getattr(self._predictor, "batch_size", None)
+        if own:
+            self._sizer = BatchSizer(int(own))
+
+    def _pipeline(self, shard: Shard, clock: Clock) -> Pipeline:
+        done = bad_before = 0
+
+        def written(window: Window, writer: ShardWriter) -> None:
+            nonlocal done, bad_before
+            done += window.nbytes
+            bad = writer.dead_letters.count - bad_before
+            bad_before += bad
+            ok = window.rows_in - bad
+            self._reporter.count(rows_in=window.rows_in, rows_ok=ok, rows_bad=bad)
+            self._on_share(done / max(1, shard.length))
+            self._beat(f"predicting {_name(shard)}")
+
+        def read(window: Window) -> None:
+            self._reporter.count(bytes_read=window.nbytes)
+            self._beat(f"reading {_name(shard)}")
+
+        def batch(rows: int, seconds: float) -> None:
+            self._reporter.count(forward_milliseconds=seconds * 1000)
+            self._beat(f"predicting {_name(shard)}")
+
+        schema = self._data.arrow_schema
+        return Pipeline(
+            self._predictor,
+            self._data.format,
+            ReadOptions(schema=schema, image_size=self._data.image_size),
+            list(self._data.inputs if self._data.inputs is not None else schema.names),
+            self._sizer,
+            clock,
+            on_read=read,
+            on_batch=batch,
+            on_written=written,
+        )
+
+    def _beat(self, doing: str) -> None:
+        if self._pulse is not None:
+            self._pulse.beat(doing)
+
+    def _about(self, shard: Shard) -> dict[str, str]:
+        return metadata_of(self._spec.task_model.sha256, shard, __version__)
+
+    def _check(self, shard: Shard, writer: ShardWriter) -> None:
+        """The books of one shard: what planning counted, what was read, what was written."""
+        bad = writer.dead_letters.count
+        if writer.rows_in != writer.rows_ok + bad or shard.rows not in (None, writer.rows_in):
+            raise LedgerError(
+                f"the rows of {_name(shard)} do not add up: planned {shard.rows}, read "
+                f"{writer.rows_in}, good {writer.rows_ok}, bad {bad}; did the file change?"
+            )
+
+    def _record(
+        self, shard: Shard, writer: ShardWriter, clock: Clock, elapsed: float
+    ) -> dict[str, Any]:
+        return {
+            "shard": shard.key,
+            "pieces": shard.to_dict()["pieces"],
+            "rows": {
+                "in": writer.rows_in,
+                "ok": writer.rows_ok,
+                "bad": writer.dead_letters.count,
+            },
+            "part": writer.part_name,
+            "errors": writer.dead_letters.errors,
+            "seconds": {name: round(value, 6) for name, value in clock.seconds.items()},
+            "elapsed": round(elapsed, 6),
+            "begun": self._begun,
+            "bytes": shard.length,
+            # a reader of lines cannot know how many lines lie before its piece
+            "counts_from_piece": self._data.format != "parquet" and shard.pieces[0].start > 0,
+            "batch_size": self._sizer.rows,
+            "attempt": self._context.attempt,
+            "host": self._context.host,
+        }
+
+    def _remembered_batch_size(self) -> int | None:
+        uri = self._staging.folder("batch-size.json")
+        if self._spec.batch_size != "auto" or not storage.exists(uri):
+            return None
+        return int(storage.read_json(uri)["rows"])
+
+    def _remember_batch_size(self) -> None:
+        """For the tasks that start after this one, and for --resume."""
+        if self._spec.batch_size == "auto" and self._sizer.settled and self._sizer.changed:
+            self._sizer.changed = False
+            storage.write_json(self._staging.folder("batch-size.json"), {"rows": self._sizer.rows})
+
+
+def _name(shard: Shard) -> str:
+    first = shard.pieces[0]
+    more = f" and {len(shard.pieces) - 1} more" if len(shard.pieces) > 1 else ""
+    return f"{first.uri} from byte {first.start}{more}"
+
+
+def _detail(error: Exception) -> str:
+    """The stack, for an error that nobody foresaw."""
+    if isinstance(error, MrmodelError):
+        return error.detail
+    return "".join(traceback.format_exception(error))

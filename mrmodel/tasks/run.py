@@ -1,0 +1,93 @@
+"""Where a predict task begins: what mrjob's mapper calls, on every runner."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+from mrmodel.errors import JobError, MrmodelError
+from mrmodel.shards.shard import Piece, Shard
+from mrmodel.tasks.context import TaskContext
+from mrmodel.tasks.drain import Drain
+from mrmodel.tasks.predict import PredictTask
+from mrmodel.tasks.reporter import HADOOP_PREFIX, Reporter
+from mrmodel.tasks.spec import TaskSpec
+from mrmodel.tasks.stdio import stdout_to_stderr, take_stdin
+
+
+def run_in_process(spec_file: Path, stdin: Iterable[bytes]) -> None:
+    """Run the shards of the manifest `stdin` in this process (the inline runner)."""
+    spec = TaskSpec.read(spec_file)
+    context = TaskContext.from_environment()
+    PredictTask(spec, context, new_reporter(spec, context)).run(shards_of_manifest(stdin))
+
+
+def run_as_process(spec_file: Path, files: Path | None) -> None:
+    """Run what stdin (or, with `files`, Hadoop's split) says; this process is the task.
+
+    Ends the process with exit code 1 and one line on stderr when the task fails.
+    """
+    spec = TaskSpec.read(spec_file)
+    context = TaskContext.from_environment()
+    stdin = take_stdin()
+    with stdout_to_stderr():
+        try:
+            if files is None:
+                _run_manifest(spec, context, stdin)
+            else:
+                _run_split(spec, context, stdin, files)
+        except MrmodelError as error:
+            print(f"mrmodel: {error.message}\n{error.detail}".rstrip(), file=sys.stderr)
+            sys.exit(1)
+
+
+def new_reporter(spec: TaskSpec, context: TaskContext) -> Reporter:
+    """The reporter that fits where this task runs."""
+    if context.is_hadoop:
+        return Reporter(HADOOP_PREFIX, interval=5.0)
+    file = Path(spec.progress) / f"{context.attempt}.json" if spec.progress else None
+    return Reporter("reporter:", progress_file=file, interval=0.5)
+
+
+def _run_manifest(spec: TaskSpec, context: TaskContext, stdin: int) -> None:
+    with open(stdin, "rb") as lines:
+        shards = shards_of_manifest(lines)
+    PredictTask(spec, context, new_reporter(spec, context)).run(shards)
+
+
+def _run_split(spec: TaskSpec, context: TaskContext, stdin: int, files: Path) -> None:
+    shard = shard_of_split(context, json.loads(files.read_text()))
+    drain = Drain(stdin, shard.length)
+    task = PredictTask(spec, context, new_reporter(spec, context), on_share=drain.advance)
+    task.run([shard])
+    drain.finish()
+
+
+def shards_of_manifest(lines: IO[bytes] | Iterable[bytes]) -> list[Shard]:
+    """The shards named by the lines of a manifest; a line may be preceded by Hadoop's key."""
+    return [Shard.from_dict(json.loads(line.split(b"\t")[-1])) for line in lines if line.strip()]
+
+
+def shard_of_split(context: TaskContext, files: dict[str, dict]) -> Shard:
+    """The shard that is the split which Hadoop gave this task.
+
+    `files` holds the whole piece of every input file by its path without the authority, since
+    Hadoop may spell the authority in another way.
+    """
+    if context.split is None:
+        raise JobError("expected Hadoop to name the task's split but received none")
+    uri, start, length = context.split
+    whole = files.get(path_of(uri))
+    if whole is None:
+        raise JobError(f"Hadoop gave a split of {uri}, which is not among the job's input files")
+    return Shard((replace(Piece(**whole), start=start, length=length),))
+
+
+def path_of(uri: str) -> str:
+    """`uri` without scheme and authority."""
+    _, separator, rest = uri.partition("://")
+    return "/" + rest.partition("/")[2] if separator else uri.partition(":")[2] or uri

@@ -1,0 +1,87 @@
+"""What a task is told: one JSON file, the same for every task of a job. No secrets in it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mrmodel.specs import ModelSpec, Spec
+
+
+@dataclass(frozen=True)
+class TaskModel(Spec):
+    """The model as tasks find it. `spec.ref` is as the user gave it (a file's path is absolute
+    where tasks share the driver's files); with `shipped`, code lies in ``code.zip`` and weights
+    under `weights_links` (file name in the weights folder → name in the working folder)."""
+
+    spec: dict[str, Any]
+    sha256: str
+    weights: str | None = None
+    weights_is_folder: bool = False
+    weights_links: dict[str, str] = field(default_factory=dict)
+    shipped: bool = False
+
+    @property
+    def model(self) -> ModelSpec:
+        return ModelSpec.from_dict(self.spec)
+
+
+@dataclass(frozen=True)
+class TaskData(Spec):
+    """What to read. `schema` is an Arrow schema, serialised; `inputs` None means all columns."""
+
+    format: str
+    schema: str
+    inputs: tuple[str, ...] | None
+    keep: tuple[str, ...]
+    image_size: tuple[int, int] | None = None
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        return decode_schema(self.schema)
+
+
+@dataclass(frozen=True)
+class TaskSpec(Spec):
+    """All of it. `staging` is the URI under which finished shards are put; `progress` a local
+    folder for progress files, where driver and tasks share a machine; `batch_timeout` (seconds)
+    bounds one batch, and loading the model; `driver_pid` ends a task whose driver is gone."""
+
+    job: str
+    model: dict[str, Any]
+    data: dict[str, Any]
+    staging: str
+    output_format: str = "parquet"
+    batch_size: str = "auto"
+    threads: int | None = None
+    batch_timeout: float = 1800.0
+    progress: str | None = None
+    driver_pid: int | None = None
+
+    @property
+    def task_model(self) -> TaskModel:
+        return TaskModel.from_dict(self.model)
+
+    @property
+    def task_data(self) -> TaskData:
+        return TaskData.from_dict(self.data)
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(self.to_dict()))
+
+    @classmethod
+    def read(cls, path: Path) -> TaskSpec:
+        return cls.from_dict(json.loads(path.read_text()))
+
+
+def encode_schema(schema: pa.Schema) -> str:
+    return base64.b64encode(schema.serialize().to_pybytes()).decode()
+
+
+def decode_schema(text: str) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))

@@ -1,0 +1,89 @@
+"""Where finished shards wait for the commit, and how exactly one copy of each gets there.
+
+STAGING/
+  done/SHARD/record.json              what was read, written and how long it took
+  done/SHARD/part.parquet | .jsonl    the predictions, if any row was good
+  done/SHARD/bad.jsonl                the dead letters, if any row was bad
+  work/ATTEMPT-SHARD/                 the same, while an attempt writes it
+  errors/ATTEMPT.json                 the last words of an attempt that failed
+
+A shard is finished by one atomic rename of its folder from ``work`` to ``done``. Whoever comes
+second (a speculative duplicate, a retry after a lost heartbeat, a task of an earlier run that
+nobody killed) finds the name taken and throws its own copy away, so that every row is there once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mrmodel import storage
+from mrmodel.errors import MrmodelError
+from mrmodel.parallel import map_parallel
+
+
+class Staging:
+    """The staging folder of one job."""
+
+    def __init__(self, uri: str):
+        self.uri = uri
+        self._storage = storage.storage_for(uri)
+
+    def folder(self, *names: str) -> str:
+        return storage.join(self.uri, *names)
+
+    def is_done(self, key: str) -> bool:
+        return self._storage.stat(self.folder("done", key)) is not None
+
+    def start(self, attempt: str, key: str) -> str:
+        """A fresh folder for `attempt` to write the shard `key` in."""
+        folder = self.folder("work", f"{attempt}-{key}")
+        self._storage.delete(folder)
+        self._storage.mkdir(folder)
+        return folder
+
+    def finish(self, folder: str, key: str, record: dict[str, Any]) -> bool:
+        """Make the shard in `folder` the one that counts; False when another attempt was first."""
+        storage.write_json(storage.join(folder, "record.json"), record)
+        self._storage.mkdir(self.folder("done"))
+        try:
+            self._storage.rename(folder, self.folder("done", key))
+        except FileExistsError:
+            self._storage.delete(folder)
+            return False
+        return True
+
+    def abandon(self, folder: str) -> None:
+        self._storage.delete(folder)
+
+    def report_error(self, attempt: str, error: BaseException, detail: str = "") -> None:
+        """Leave the last words of `attempt` for the driver to read."""
+        message = getattr(error, "message", None) or f"{type(error).__name__}: {error}"
+        name = type(error).__name__ if isinstance(error, MrmodelError) else "JobError"
+        words = {"type": name, "message": message, "detail": getattr(error, "detail", detail)}
+        storage.write_json(self.folder("errors", f"{attempt}.json"), words)
+
+    def errors(self) -> list[dict[str, Any]]:
+        """The last words of every attempt that failed, by attempt."""
+        return self._read_all("errors", lambda entry: entry.uri)
+
+    def clear_errors(self) -> None:
+        self._storage.delete(self.folder("errors"))
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Shard key → record, for every finished shard."""
+        found = self._read_all("done", lambda entry: storage.join(entry.uri, "record.json"))
+        return {record["shard"]: record for record in found}
+
+    def count_done(self) -> int:
+        return len(self._list("done"))
+
+    def delete(self) -> None:
+        self._storage.delete(self.uri)
+
+    def _list(self, name: str) -> list[Any]:
+        folder = self.folder(name)
+        return self._storage.ls(folder) if self._storage.stat(folder) else []
+
+    def _read_all(self, name: str, where: Any) -> list[dict[str, Any]]:
+        uris = [where(entry) for entry in self._list(name)]
+        return map_parallel(storage.read_json, uris)

@@ -1,0 +1,111 @@
+"""Rows of blocks, gathered into windows: what is prepared, ordered and written together.
+
+Blocks come as the files give them: one row per image file, thousands from Parquet. A window is
+large enough that ordering by size pays and small enough that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mrmodel.formats.base import BadRow, Block
+
+WINDOW_BYTES = 8 << 20
+WINDOW_ROWS = 8192
+RECORD_LIMIT = 10_000
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive rows of a shard: `batch` (all columns), and per row its `sources` and `rows`
+    (position in the source). `bad` are the rows in between that are known to be bad."""
+
+    batch: pa.RecordBatch
+    sources: Sequence[str]
+    rows: np.ndarray
+    bad: tuple[BadRow, ...]
+    nbytes: int
+
+    def __len__(self) -> int:
+        return self.batch.num_rows
+
+    @property
+    def rows_in(self) -> int:
+        return len(self) + len(self.bad)
+
+    def bad_row(self, index: int, error: str, message: str) -> BadRow:
+        """The dead letter for the row at `index`."""
+        record = self.batch.slice(index, 1).to_pylist()[0]
+        return BadRow(
+            source=self.sources[index],
+            row=int(self.rows[index]),
+            error=error,
+            message=message,
+            record=_as_text(record),
+        )
+
+
+def windows(
+    blocks: Iterable[Block],
+    inputs: Sequence[str],
+    max_rows: int = WINDOW_ROWS,
+    max_bytes: int = WINDOW_BYTES,
+) -> Iterator[Window]:
+    """Gather `blocks` into windows of at most `max_rows` rows and about `max_bytes`; rows with a
+    null in one of `inputs` become bad rows."""
+    gathered: list[Block] = []
+    rows = size = 0
+    for block in blocks:
+        if gathered and (rows + len(block.rows) > max_rows or size >= max_bytes):
+            yield _window(gathered, inputs)
+            gathered, rows, size = [], 0, 0
+        gathered.append(block)
+        rows += len(block.rows) + len(block.bad)
+        size += block.batch.nbytes
+    if gathered:
+        yield _window(gathered, inputs)
+
+
+def _window(blocks: list[Block], inputs: Sequence[str]) -> Window:
+    table = pa.Table.from_batches([block.batch for block in blocks])
+    window = Window(
+        batch=_one_batch(table),
+        sources=[block.source for block in blocks for _ in range(len(block.rows))],
+        rows=np.concatenate([block.rows for block in blocks]),
+        bad=tuple(bad for block in blocks for bad in block.bad),
+        nbytes=sum(block.nbytes for block in blocks),
+    )
+    return _without_nulls(window, inputs)
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def _without_nulls(window: Window, inputs: Sequence[str]) -> Window:
+    columns = [name for name in inputs if window.batch.column(name).null_count]
+    if not columns:
+        return window
+    bad, keep = {}, np.ones(len(window), dtype=bool)
+    for name in columns:
+        for index in np.flatnonzero(pc.is_null(window.batch.column(name))):
+            message = f"null in input column {name!r}: expected a value; fill or filter such rows"
+            bad.setdefault(int(index), window.bad_row(int(index), "NullInput", message))
+            keep[index] = False
+    return replace(
+        window,
+        batch=window.batch.filter(pa.array(keep)),
+        sources=[source for source, kept in zip(window.sources, keep, strict=True) if kept],
+        rows=window.rows[keep],
+        bad=window.bad + tuple(bad.values()),
+    )
+
+
+def _as_text(record: object) -> str:
+    return str(record)[:RECORD_LIMIT]
