@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,17 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to load a model: the arguments of `loading.load_predictor`."""
+
+    args: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | Path | None = None
+    device: str = "auto"
+    dtype: str = "float32"
+    inputs: Sequence[str] | None = None
 
 
 class ModuleAdapter(Predictor):
@@ -122,7 +134,7 @@ def one_tensor(columns: Mapping[str, Any], dtype: torch.dtype) -> torch.Tensor:
     Raises UsageError for images of unequal sizes, ModelError for columns that are not numbers or
     do not fit one tensor, ValueError for lists of unequal lengths (their rows are bad rows).
     """
-    arrays = {name: _numeric(name, values) for name, values in columns.items()}
+    arrays = {name: numeric(name, values) for name, values in columns.items()}
     if len(arrays) == 1:
         array = next(iter(arrays.values()))
         return to_tensor(array[:, None] if array.ndim == 1 else array, dtype)
@@ -173,7 +185,8 @@ def _is_image(array: np.ndarray) -> bool:
     return array.dtype == np.uint8 and array.ndim == 4 and array.shape[-1] == 3
 
 
-def _numeric(name: str, values: Any) -> np.ndarray:
+def numeric(name: str, values: Any) -> np.ndarray:
+    """`values` of the column `name`, if they are one array of numbers. Raises as one_tensor."""
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
         return values
     if isinstance(values, list) and values and isinstance(values[0], np.ndarray):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,14 @@ from mrmodel.errors import ModelError
 from mrmodel.models import reference
 from mrmodel.models.adapters import (
     LightningAdapter,
+    LoadOptions,
     ModuleAdapter,
     check_inputs,
     pick_device,
     pick_dtype,
     weights_path,
 )
+from mrmodel.models.exported import load_exported
 from mrmodel.models.importing import import_object, user_code
 from mrmodel.models.predictor import Predictor
 from mrmodel.models.reference import ModelRef
@@ -28,31 +29,28 @@ from mrmodel.models.weights import load_into, read_state_dict
 _BASES_WITH_PREDICT_STEP = ("lightning", "pytorch_lightning", "lightning_fabric")
 
 
-@dataclass(frozen=True)
-class LoadOptions:
-    """How to load a model. `weights` is a local file or folder; `inputs` wins over the model's
-    own; `device` is auto, cpu or cuda."""
-
-    args: Mapping[str, Any] = field(default_factory=dict)
-    weights: str | Path | None = None
-    device: str = "auto"
-    dtype: str = "float32"
-    inputs: Sequence[str] | None = None
-
-
-def load_predictor(ref: ModelRef | str, options: LoadOptions | None = None) -> Predictor:
+def load_predictor(
+    ref: ModelRef | str,
+    *,
+    model_args: Mapping[str, Any] | None = None,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    inputs: Sequence[str] | None = None,
+) -> Predictor:
     """The model that `ref` names, loaded, as a Predictor whose ``load`` is done.
 
-    ``inputs`` on it is the list of columns to read (None: all). ``batch_size``, where it has
-    one, is the only size its model takes. The caller runs prepare and predict under
-    torch.inference_mode. Raises ModelError; its ``detail`` is the user's traceback.
+    `weights` is a local file or folder. `inputs` wins over the model's own; ``inputs`` on the
+    result is the list of columns to read (None: all). ``batch_size`` on it, where it is there and
+    not None, is the size that wastes nothing: the only one its model takes. The caller runs
+    prepare and predict under torch.inference_mode.
+
+    Raises ModelError, whose ``detail`` is the user's traceback; UsageError for a bad option.
     """
     ref = reference.parse(ref) if isinstance(ref, str) else ref
-    options = options or LoadOptions()
+    options = LoadOptions(model_args or {}, weights, device, dtype, inputs)
     if ref.kind == "pt2":
-        from mrmodel.models.exported import load_exported
-
-        return load_exported(ref, options)
+        return load_exported(Path(ref.source), options)
     return adapt(construct(import_object(ref), ref, options.args), options)
 
 
