@@ -1,6 +1,8 @@
 """The two roads to Hadoop, and Hadoop's own arithmetic."""
 
+import json
 import random
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from mrmodel.shards.plan import Source
 
 MB = 1 << 20
 BLOCK = 128 * MB
+GOLDEN = Path(__file__).with_name("hadoop_splits.jsonl")
 
 
 def hdfs(name, size, block=BLOCK, splittable=True, **more):
@@ -22,6 +25,15 @@ def names(sources):
 
 def splits(files, maps, minimum=1):
     return [(piece.start, piece.length) for piece in cut_like_hadoop(files, maps, minimum)]
+
+
+@pytest.mark.parametrize("line", GOLDEN.read_text().splitlines())
+def test_splits_are_those_that_hadoop_itself_made(line):
+    """Each line holds a call of TextInputFormat.getSplits of Hadoop 3.4.2 and its answer."""
+    case = json.loads(line)
+    files = [hdfs(str(n), size, block) for n, (size, block) in enumerate(case["files"])]
+    pieces = cut_like_hadoop(files, case["maps"], case["minsize"])
+    assert [[int(names([p])[0]), p.start, p.length] for p in pieces] == case["splits"]
 
 
 def test_without_hints_hadoop_cuts_at_blocks():
