@@ -11,6 +11,12 @@ import pyarrow as pa
 
 from mrmodel.shards.shard import Piece
 
+# How a decoded image travels in a column: `data` is height x width x 3 bytes, RGB, row by row. A
+# list column would cost Arrow an offset or a fixed size, and images may differ in size.
+IMAGE = pa.struct([("height", pa.int32()), ("width", pa.int32()), ("data", pa.binary())])
+# What remains of a bad row's text, in characters.
+RECORD_LIMIT = 10_000
+
 
 @dataclass(frozen=True)
 class BadRow:
@@ -35,7 +41,8 @@ class Block:
     ``batch`` holds the rows that parsed, with the requested columns in the requested order;
     ``rows`` (int64, one per row of `batch`) says where each stood; ``bad`` holds the rows of the
     same stretch that did not parse. ``nbytes`` is how many bytes of the file this block took
-    (approximate for Parquet): they sum to the piece's length.
+    (approximate for Parquet and compressed files): they sum to the piece's length, for which a
+    block without any rows may come.
     """
 
     batch: pa.RecordBatch
@@ -76,9 +83,9 @@ class Inspection:
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """``columns``: the columns that matter (None: all); a file that lacks one, or has it with
-    another type, is an InputError. ``types``: column → Arrow type name, given by the user for
-    formats that carry none (``{"price": "float64"}``)."""
+    """``columns``: the columns of the files that matter, without partition columns (None: all); a
+    file that lacks one, or has it with another type, is an InputError. ``types``: column → Arrow
+    type name, given by the user for formats that carry none (``{"price": "float64"}``)."""
 
     columns: tuple[str, ...] | None = None
     types: dict[str, str] = field(default_factory=dict)
