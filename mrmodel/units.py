@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 
 from mrmodel.errors import UsageError
@@ -47,3 +48,12 @@ def parse_budget(text: str | int) -> tuple[int | None, float | None]:
             f"--max-bad: expected a number of rows (10) or a share (2%) but received {text!r}"
         )
     return (None, amount / 100) if value.endswith("%") else (int(amount), None)
+
+
+def parse_columns(text: str | None) -> tuple[str, ...] | None:
+    """Column names of a comma-separated list; a name with a comma in it stands in double quotes
+    (``id,"last, first"``), as in CSV. None stays None."""
+    if text is None:
+        return None
+    names = next(csv.reader([text], skipinitialspace=True), [])
+    return tuple(name for name in names if name)

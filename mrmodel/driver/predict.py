@@ -207,6 +207,9 @@ class _Predict:
             told = _last_words(target.staging, error)
             _tidy(target.staging)
             raise told from error
+        except Exception:
+            _tidy(target.staging)
+            raise
 
     def _commit(
         self,

@@ -32,7 +32,7 @@ def run_script(script: Any) -> None:
         if error.detail:
             console.print(error.detail, soft_wrap=True, markup=False)
         sys.exit(error.exit_code)
-    summary.show(run, console)
+    print("\n".join(summary.lines(run)))
 
 
 def _job(script: Any) -> Job:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from rich.console import Console, Group
-from rich.table import Table
-from rich.text import Text
-
 from mrmodel.driver.progress import duration
 from mrmodel.driver.run import Run
 from mrmodel.tasks.clock import PHASES
@@ -14,37 +10,34 @@ _SHOWN_ERRORS = 3
 _MESSAGE = 100
 
 
-def show(run: Run, console: Console) -> None:
-    """Print the summary of `run`."""
-    console.print(Group(_facts(run), *_errors(run)), soft_wrap=True)
-
-
-def _facts(run: Run) -> Table:
-    table = Table.grid(padding=(0, 2))
+def lines(run: Run) -> list[str]:
+    """The summary of `run`, line by line."""
     rows, seconds = run.rows, run.seconds
-    table.add_row("rows", f"{rows['in']:,} in = {rows['ok']:,} ok + {rows['bad']:,} bad")
-    table.add_row("time", f"{duration(seconds['total'])} ({run.runner}), {_rate(run)}")
-    phases = ", ".join(f"{name} {seconds[name]:.1f}" for name in ("start", *PHASES))
-    table.add_row("seconds", f"{phases} (summed over tasks, but start)")
-    table.add_row("forward share", f"{run.forward_share:.0%} of task time after load")
-    if run.kept:
-        table.add_row("resumed", f"{run.kept} shards were finished before")
-    table.add_row("output", Text(run.output))
-    return table
+    phases = ", ".join(f"{name} {seconds[name]:.1f}" for name in PHASES)
+    facts = {
+        "rows": f"{rows['in']:,} in = {rows['ok']:,} ok + {rows['bad']:,} bad",
+        "time": f"{_precise(seconds['total'])} on {run.runner}, {run.rows_per_second:,.0f} rows/s",
+        "seconds": f"start {seconds['start']:.1f}; summed over tasks: {phases}",
+        "forward share": f"{run.forward_share:.0%} of task time after load",
+        "resumed": f"{run.kept} shards were finished before" if run.kept else "",
+        "output": run.output,
+    }
+    shown = [f"{name:<15}{text}" for name, text in facts.items() if text]
+    return shown + _errors(run)
 
 
-def _rate(run: Run) -> str:
-    return f"{run.rows_per_second:,.0f} rows/s"
+def _precise(seconds: float) -> str:
+    return f"{seconds:.1f}s" if seconds < 60 else duration(seconds)
 
 
-def _errors(run: Run) -> list[Text]:
-    lines = [
-        Text(f"  {count:,} × {name}: {_short(example)}")
+def _errors(run: Run) -> list[str]:
+    if not run.errors:
+        return []
+    shown = [
+        f"  {count:,} × {name}: {_short(example)}"
         for name, count, example in run.errors[:_SHOWN_ERRORS]
     ]
-    return (
-        [Text(f"most common errors of the bad rows ({run.output}/_bad):"), *lines] if lines else []
-    )
+    return [f"bad rows are in {run.output}/_bad; the most common errors:", *shown]
 
 
 def _short(text: str) -> str:

@@ -20,7 +20,7 @@ from mrmodel.tasks.run import run_as_process, run_in_process
 RUNNERS = {
     "inline": "mrmodel.runners.inline:InlineRunner",
     "local": "mrmodel.runners.local:LocalRunner",
-    "hadoop": "mrmodel.runners.hadoop:HadoopRunner",
+    "hadoop": "mrmodel.runners.streaming:HadoopRunner",
 }
 # named, not imported: nodes have no use for the driver
 DRIVER = "mrmodel.driver.script:run_script"
@@ -48,7 +48,7 @@ class MRPredict(MRJob):
         self.add_passthru_arg("--overwrite", action="store_true", help="replace the output")
         self.add_passthru_arg("--resume", action="store_true", help="run what is not finished")
         self.add_file_arg("--task-spec", help="what tasks are told (made by the driver)")
-        self.add_file_arg("--files", help="the files that are read by splits (made by the driver)")
+        self.add_file_arg("--files-by-split", help="files that Hadoop cuts (made by the driver)")
 
     def steps(self) -> list[MRStep]:
         return [MRStep(mapper=self.mapper)]
@@ -61,13 +61,15 @@ class MRPredict(MRJob):
         """Run one map task."""
         spec_file = Path(self.options.task_spec)
         if self.stdin is not getattr(sys.__stdin__, "buffer", None):
-            run_in_process(spec_file, self.stdin)
+            run_in_process(spec_file, self.stdin, self.stderr)
             return
-        run_as_process(spec_file, Path(self.options.files) if self.options.files else None)
+        run_as_process(
+            spec_file, Path(self.options.files_by_split) if self.options.files_by_split else None
+        )
 
     def hadoop_input_format(self) -> str | None:
         """One line of the manifest per task; files that are read by splits need no format."""
-        if self.options.runner != "hadoop" or self.options.files:
+        if self.options.runner != "hadoop" or self.options.files_by_split:
             return None
         return "org.apache.hadoop.mapred.lib.NLineInputFormat"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -19,11 +20,14 @@ from mrmodel.tasks.spec import TaskSpec
 from mrmodel.tasks.stdio import stdout_to_stderr, take_stdin
 
 
-def run_in_process(spec_file: Path, stdin: Iterable[bytes]) -> None:
-    """Run the shards of the manifest `stdin` in this process (the inline runner)."""
+def run_in_process(spec_file: Path, stdin: Iterable[bytes], stderr: IO[bytes]) -> None:
+    """Run the shards of the manifest `stdin` in this process (the inline runner). mrjob reads
+    counters from `stderr`."""
     spec = TaskSpec.read(spec_file)
     context = TaskContext.from_environment()
-    PredictTask(spec, context, new_reporter(spec, context)).run(shards_of_manifest(stdin))
+    reporter = new_reporter(spec, context, stderr)
+    with _printing_to_stderr():
+        PredictTask(spec, context, reporter).run(shards_of_manifest(stdin))
 
 
 def run_as_process(spec_file: Path, files: Path | None) -> None:
@@ -45,12 +49,24 @@ def run_as_process(spec_file: Path, files: Path | None) -> None:
             sys.exit(1)
 
 
-def new_reporter(spec: TaskSpec, context: TaskContext) -> Reporter:
-    """The reporter that fits where this task runs."""
+@contextmanager
+def _printing_to_stderr() -> Iterator[None]:
+    """mrjob gives its tasks binary files as sys.stdout and sys.stderr, on which the user's
+    print() would fail."""
+    mrjobs = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = sys.__stderr__
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = mrjobs
+
+
+def new_reporter(spec: TaskSpec, context: TaskContext, stream: IO[bytes] | None = None) -> Reporter:
+    """The reporter that fits where this task runs; it writes to `stream` (stderr)."""
     if context.is_hadoop:
         return Reporter(HADOOP_PREFIX, interval=5.0)
     file = Path(spec.progress) / f"{context.attempt}.json" if spec.progress else None
-    return Reporter("reporter:", progress_file=file, interval=0.5)
+    return Reporter("reporter:", progress_file=file, interval=0.5, stream=stream)
 
 
 def _run_manifest(spec: TaskSpec, context: TaskContext, stdin: int) -> None:

@@ -1,0 +1,247 @@
+"""Tasks on YARN, through mrjob and Hadoop Streaming.
+
+Large files on HDFS are cut by Hadoop itself, which runs each task where the bytes lie; everything
+else goes through a manifest, a line per task. Where a job has both, it is two applications.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from mrjob.step import StepFailedException
+
+from mrmodel import storage
+from mrmodel.errors import JobError, MrmodelError, UsageError
+from mrmodel.runners import yarn
+from mrmodel.runners.base import Launch, Snapshot
+from mrmodel.runners.hadoop_conf import HadoopConf, check_resource_manager, hadoop_binary
+from mrmodel.runners.hadoop_errors import explain
+from mrmodel.runners.shipping import Shipment, ship
+from mrmodel.runners.sim import write_manifest
+from mrmodel.runners.streaming import Submission, Submissions
+from mrmodel.shards.hadoop import HadoopPlan, hadoop_split_plan
+from mrmodel.shards.plan import Plan
+from mrmodel.shards.shard import Shard
+from mrmodel.tasks.reporter import HADOOP_PREFIX
+from mrmodel.tasks.run import path_of
+from mrmodel.tasks.spec import TaskModel, TaskSpec
+from mrmodel.units import parse_size
+
+JVM_HEAP_MB = 256
+# JVM (heap and the rest), Python with torch and pyarrow, windows and batches of the pipeline
+BASE_MEMORY_MB = 1536
+# as read, as parameters, and what a forward pass makes of them
+WEIGHTS_FACTOR = 2.5
+ROUND_MEMORY_MB = 256
+
+
+class HadoopLauncher:
+    """Runs shards as map tasks on the cluster that HADOOP_CONF_DIR describes."""
+
+    def __init__(self) -> None:
+        self._submissions = Submissions()
+        self._pages = ""
+        self._hadoop = ""
+        self._kept = 0
+
+    def check(self, uris: list[str]) -> None:
+        local = [uri for uri in uris if storage.is_local(uri)]
+        if local:
+            raise UsageError(
+                f"-r hadoop: expected data and output on hdfs:// but received {local[0]}, which "
+                f"the nodes cannot reach; copy data there with: mrmodel data put {local[0]} hdfs://…"
+            )
+        self._hadoop = hadoop_binary()
+        self._pages = check_resource_manager(HadoopConf.load())
+
+    def shards(self, plan: Plan, shard_size: int) -> tuple[Shard, ...]:
+        self._split = hadoop_split_plan(plan.sources, shard_size)
+        return in_input_order(plan, [*self._split.shards, *self._split.manifest])
+
+    def run(self, launch: Launch) -> None:
+        self._kept = len(launch.finished)
+        self._check_memory(launch)
+        user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
+        shipment = ship(launch.code, launch.weights, user, _file_system(launch))
+        spec_file = launch.folder / "task-spec.json"
+        _shipped_spec(launch, shipment).write(spec_file)
+        roads = self._roads(launch, spec_file, shipment, user)
+        with ThreadPoolExecutor(max(1, len(roads))) as pool:
+            futures = [pool.submit(road) for road in roads]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                self._kill_all()
+                raise
+
+    def snapshot(self) -> Snapshot:
+        found = [
+            (submission, yarn.progress(self._pages, submission.application))
+            for submission in self._submissions
+            if submission.application
+        ]
+        told = [progress for _, progress in found if progress]
+        return Snapshot(
+            done=self._kept + sum(p.done for p in told),
+            running=sum(p.running for p in told),
+            rows=sum(p.counter("rows in") for p in told),
+            bad=sum(p.counter("rows bad") for p in told),
+            url=next((s.url for s, _ in found if s.url), None),
+            applications=tuple(s.application for s, _ in found),
+        )
+
+    def _roads(
+        self, launch: Launch, spec_file: Path, shipment: Shipment, user: str
+    ) -> list[Callable[[], None]]:
+        """What has to be submitted, as functions."""
+        common = [
+            *_common_args(launch, user),
+            *_files_args(shipment),
+            "--task-spec",
+            str(spec_file),
+        ]
+        roads = []
+        local = still_to_read(self._split, launch.finished)
+        if local.local:
+            files = _write_files(launch.folder / "files.json", local)
+            args = [*common, "--files-by-split", str(files), *_jobconf_args(local.jobconf)]
+            roads.append(lambda: self._submit(launch, args, [s.uri for s in local.local]))
+        rest = [shard for shard in self._split.manifest if shard.key not in launch.finished]
+        if rest:
+            manifest = write_manifest(launch.folder / "manifest", rest)
+            roads.append(lambda: self._submit(launch, common, [str(manifest)]))
+        return roads
+
+    def _submit(self, launch: Launch, args: list[str], inputs: list[str]) -> None:
+        """Run one application to its end. Raises JobError, or what it was that failed."""
+        submission = self._submissions.new()
+        job = launch.job_class([*args, *launch.execution.mrjob_args, *inputs])
+        with job.make_runner() as runner:
+            runner.submission = submission
+            try:
+                runner.run()
+            except StepFailedException as error:
+                raise self._explain(launch, submission, error) from error
+
+    def _explain(
+        self, launch: Launch, submission: Submission, error: StepFailedException
+    ) -> MrmodelError:
+        page = f"; see {submission.url}" if submission.url else ""
+        found = explain(submission.text)
+        if found is None and submission.application and not launch.staging.errors():
+            found = explain(yarn.task_logs(self._hadoop, submission.application))
+        if found is not None:
+            return found
+        tail = "\n".join(list(submission.lines)[-20:])
+        return JobError(f"the Hadoop job failed{page}: {error}", detail=tail)
+
+    def _check_memory(self, launch: Launch) -> None:
+        asked, largest = memory_mb(launch), yarn.node_memory(self._pages)
+        if largest is not None and asked > largest:
+            raise UsageError(
+                f"a container of {asked} MB fits no node: the largest has {largest} MB; lower "
+                f"--memory or use a smaller model"
+            )
+
+    def _kill_all(self) -> None:
+        for submission in self._submissions:
+            if submission.application:
+                yarn.kill(self._hadoop, submission.application)
+            if submission.process:
+                submission.process.terminate()
+
+
+def memory_mb(launch: Launch) -> int:
+    """Megabytes for a container: as asked, or estimated from the model's weights."""
+    if launch.execution.memory:
+        return max(1, parse_size(launch.execution.memory, "--memory") >> 20)
+    estimate = BASE_MEMORY_MB + WEIGHTS_FACTOR * launch.weights_bytes / (1 << 20)
+    return int(-(-estimate // ROUND_MEMORY_MB) * ROUND_MEMORY_MB)
+
+
+def in_input_order(plan: Plan, shards: list[Shard]) -> tuple[Shard, ...]:
+    """`shards` as their first pieces lie in the input."""
+    place = {source.uri: index for index, source in enumerate(plan.sources)}
+    return tuple(sorted(shards, key=lambda s: (place[s.pieces[0].uri], s.pieces[0].start)))
+
+
+def still_to_read(split: HadoopPlan, finished: frozenset[str]) -> HadoopPlan:
+    """`split` without the files of which every shard is finished. Hadoop cuts the others as
+    before: a task whose shard is finished ends at once."""
+    open_ = {s.pieces[0].uri for s in split.shards if s.key not in finished}
+    local = tuple(source for source in split.local if source.uri in open_)
+    maps = max(1, -(-sum(source.size for source in local) // split.split_size))
+    return replace(split, local=local, maps=maps)
+
+
+def _common_args(launch: Launch, user: str) -> list[str]:
+    execution = launch.execution
+    memory = memory_mb(launch)
+    heap = min(JVM_HEAP_MB, memory // 4)
+    jobconf = {
+        "mapreduce.job.name": f"mrmodel predict {launch.spec.job}",
+        "mapreduce.map.memory.mb": memory,
+        "mapreduce.map.java.opts": f"-Xmx{heap}m -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+        "mapreduce.map.cpu.vcores": execution.vcores,
+        # the split's bytes must not arrive as lines without end, nor be logged for being long
+        "mapreduce.input.linerecordreader.line.maxlength": 1_000_000,
+        "mapreduce.map.log.level": "WARN",
+        "stream.map.input.ignoreKey": "true",
+        "stream.stderr.reporter.prefix": HADOOP_PREFIX,
+        # long lists of files would not fit the environment of the child
+        "stream.jobconf.truncate.limit": 20_000,
+        "mapreduce.fileoutputcommitter.algorithm.version": 1,
+        **execution.jobconf,
+    }
+    environment = {
+        "PYTHONPATH": "mrmodel.zip",
+        "PYTHONUTF8": "1",
+        "HADOOP_USER_NAME": user,
+        "OMP_NUM_THREADS": str(execution.threads or execution.vcores),
+    }
+    return [
+        *("-r", "hadoop", "--no-bootstrap-mrjob", "--no-check-input-paths", "--no-read-logs"),
+        *("--cleanup-on-failure", "ALL", "--python-bin", execution.python or sys.executable),
+        *_jobconf_args(jobconf),
+        *(word for k, v in environment.items() for word in ("--cmdenv", f"{k}={v}")),
+    ]
+
+
+def _jobconf_args(jobconf: dict[str, object]) -> list[str]:
+    return [word for name, value in jobconf.items() for word in ("-D", f"{name}={value}")]
+
+
+def _files_args(shipment: Shipment) -> list[str]:
+    return [word for file in shipment.files for word in ("--files", file)]
+
+
+def _file_system(launch: Launch) -> str:
+    """The file system of the output; the cache of shipped files lies there too."""
+    scheme, authority, _ = storage.split(launch.staging.uri)
+    return f"{scheme}://{authority}"
+
+
+def _shipped_spec(launch: Launch, shipment: Shipment) -> TaskSpec:
+    model: TaskModel = launch.spec.task_model
+    shipped = replace(
+        model,
+        shipped=True,
+        weights=None,
+        weights_links=shipment.links,
+        weights_is_folder=shipment.weights_is_folder,
+    )
+    return replace(launch.spec, model=shipped.to_dict())
+
+
+def _write_files(path: Path, split: HadoopPlan) -> Path:
+    """The whole piece of each file by its path: what a task needs beside the split."""
+    path.write_text(json.dumps({path_of(s.uri): asdict(s.piece()) for s in split.local}))
+    return path

@@ -1,0 +1,104 @@
+"""mrjob's hadoop runner, and what ``hadoop jar`` says while it runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+from mrjob.fs.composite import CompositeFilesystem
+from mrjob.fs.local import LocalFilesystem
+from mrjob.hadoop import HadoopJobRunner
+from mrjob.logs.step import _interpret_hadoop_jar_command_stderr
+
+from mrmodel.runners.mrjob_fs import NativeFilesystem
+
+_APPLICATION = re.compile(r"(?:Submitted application |job_)(?:application_)?(\d+_\d+)")
+_URL = re.compile(r"The url to track the job: (\S+)")
+_KEPT_LINES = 400
+
+
+class Submission:
+    """What is known of one ``hadoop jar``: its application, page and last lines."""
+
+    def __init__(self) -> None:
+        self.application: str | None = None
+        self.url: str | None = None
+        self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.process: subprocess.Popen | None = None
+
+    def see(self, line: str) -> None:
+        """Take in a line of what the command prints."""
+        self.lines.append(line)
+        found = _APPLICATION.search(line)
+        if found and self.application is None:
+            self.application = f"application_{found[1]}"
+        url = _URL.search(line)
+        if url:
+            self.url = url[1]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+
+class HadoopRunner(HadoopJobRunner):
+    """Submits as mrjob does, but reads HDFS without a JVM and shows what it hears to
+    ``submission`` (set it before running)."""
+
+    submission: Submission | None = None
+
+    @property
+    def fs(self) -> CompositeFilesystem:
+        if self._fs is None:
+            self._fs = CompositeFilesystem()
+            self._fs.add_fs("hadoop", NativeFilesystem(self._opts["hadoop_bin"] or None))
+            self._fs.add_fs("local", LocalFilesystem())
+        return self._fs
+
+    def _read_logs(self) -> bool:
+        """No: tasks leave their last words in the staging folder, which is quicker and surer."""
+        return False
+
+    def _run_hadoop(
+        self, hadoop_args: list[str], env: dict[str, str], record_callback: Callable[[Any], None]
+    ) -> tuple[int, dict[str, Any]]:
+        """Without mrjob's pseudo-terminal: forking a process that has threads can hang it."""
+        # a session of its own: Ctrl-C on the terminal is the driver's to handle
+        process = subprocess.Popen(
+            hadoop_args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, env=env, start_new_session=True,
+        )  # fmt: skip
+        submission = self.submission or Submission()
+        submission.process = process
+        with process.stdout:
+            told = _interpret_hadoop_jar_command_stderr(
+                _seen(process.stdout, submission), record_callback=record_callback
+            )
+        return process.wait(), told
+
+
+def _seen(stream: IO[bytes], submission: Submission) -> Iterator[bytes]:
+    for line in stream:
+        submission.see(line.decode("utf-8", "replace").rstrip())
+        yield line
+
+
+class Submissions:
+    """The submissions of one job: data-local splits and a manifest may be two."""
+
+    def __init__(self) -> None:
+        self._all: list[Submission] = []
+        self._lock = threading.Lock()
+
+    def new(self) -> Submission:
+        with self._lock:
+            self._all.append(Submission())
+            return self._all[-1]
+
+    def __iter__(self) -> Iterator[Submission]:
+        with self._lock:
+            return iter(list(self._all))

@@ -1,0 +1,90 @@
+"""What YARN and MapReduce tell over HTTP of a job that runs, and how to end one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from mrmodel.tasks.reporter import GROUP
+
+_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """Maps of a job and the counters of its tasks so far (name → value, mrmodel's own group)."""
+
+    done: int = 0
+    running: int = 0
+    counters: tuple[tuple[str, int], ...] = ()
+
+    def counter(self, name: str) -> int:
+        return dict(self.counters).get(name, 0)
+
+
+def progress(pages: str, application: str) -> JobProgress | None:
+    """How far `application` is, from its application master; None when it does not say."""
+    job = application.replace("application_", "job_")
+    base = f"{pages}/proxy/{application}/ws/v1/mapreduce/jobs/{job}"
+    told = _get(base)
+    if told is None or "job" not in told:
+        return None
+    counters = _get(f"{base}/counters") or {}
+    return JobProgress(
+        done=told["job"]["mapsCompleted"],
+        running=told["job"]["mapsRunning"],
+        counters=tuple(_own_counters(counters)),
+    )
+
+
+def node_memory(pages: str) -> int | None:
+    """Megabytes of the largest node; None when YARN does not say."""
+    told = _get(f"{pages}/ws/v1/cluster/nodes")
+    nodes = ((told or {}).get("nodes") or {}).get("node") or []
+    sizes = [n["usedMemoryMB"] + n["availMemoryMB"] for n in nodes if n["state"] == "RUNNING"]
+    return max(sizes, default=None)
+
+
+def kill(hadoop: str, application: str) -> None:
+    """End `application`, by the command that comes with Hadoop: it knows how to log in."""
+    yarn = hadoop[: -len("hadoop")] + "yarn"
+    subprocess.run(
+        [yarn, "application", "-kill", application],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def task_logs(hadoop: str, application: str) -> str:
+    """What the tasks of `application` wrote to stderr, as far as YARN gives it out."""
+    yarn = hadoop[: -len("hadoop")] + "yarn"
+    try:
+        done = subprocess.run(
+            [yarn, "logs", "-applicationId", application, "-log_files", "stderr", "-size", "-4000"],
+            capture_output=True, timeout=60, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _own_counters(told: dict[str, Any]) -> list[tuple[str, int]]:
+    groups = (told.get("jobCounters") or {}).get("counterGroup") or []
+    return [
+        (counter["name"], int(counter["mapCounterValue"]))
+        for group in groups
+        if group["counterGroupName"] == GROUP
+        for counter in group["counter"]
+    ]
+
+
+def _get(url: str) -> dict[str, Any] | None:
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+            return json.load(answer)
+    except (OSError, ValueError, urllib.error.URLError):
+        return None
