@@ -17,6 +17,7 @@ from mrmodel.errors import ModelError, UsageError
 from mrmodel.models.reference import ModelRef, find_module, parse_source
 
 _OWN_PACKAGES = ("mrmodel", "mrjob")
+_NOT_NEEDED = ("mrjob/examples/",)
 _ARCHIVES = (".zip", ".whl", ".egg")
 # the first date that a zip can hold
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -65,7 +66,8 @@ def package_zip() -> CodeBundle:
         if spec is None or not spec.submodule_search_locations:
             raise ModelError(f"{package} is not installed here: pip install {package}")
         root = Path(next(iter(spec.submodule_search_locations)))
-        contents.update((name, path.read_bytes()) for name, path in _tree(root))
+        needed = (entry for entry in _tree(root) if not entry[0].startswith(_NOT_NEEDED))
+        contents.update((name, path.read_bytes()) for name, path in needed)
     return _bundle(contents)
 
 

@@ -108,14 +108,16 @@ def find_module(name: str) -> Path | None:
 
 
 def _find_spec(name: str, path: list[str] | None) -> importlib.machinery.ModuleSpec | None:
+    path_finder = importlib.machinery.PathFinder
+    if path is not None:
+        # a dotted name would make it ask sys.modules for the parent, which is not imported
+        return path_finder.find_spec(name.rpartition(".")[2], path)
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
-        spec = find(name, path, None) if find else None
+        spec = find(name, None, None) if find else None
         if spec is not None:
             return spec
-    if path is None:
-        return importlib.machinery.PathFinder.find_spec(name, [os.getcwd()])
-    return None
+    return path_finder.find_spec(name, [os.getcwd()])
 
 
 def _check_name(path: Path, ref: ModelRef) -> None:
