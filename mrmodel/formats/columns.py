@@ -123,7 +123,8 @@ def deliver(piece: Piece, options: ReadOptions, blocks: Iterator[Block]) -> Iter
     for block in blocks:
         for part in _halve(block, options):
             left -= part.nbytes
-            yield part
+            if part.nbytes or len(part.rows) or part.bad:
+                yield part
     if left:
         nothing = pa.RecordBatch.from_pylist([], schema=options.schema)
         yield Block(nothing, np.empty(0, dtype=np.int64), piece.uri, (), left)

@@ -31,12 +31,16 @@ class JsonlFormat:
     def inspect(self, uris: Sequence[str], options: InspectOptions) -> Inspection:
         chosen = spread(uris)
         samples = map_parallel(sample, chosen)
+        given = given_types(options)
         merger = Merger(options, "give its type with --type {column}=TYPE", mix_numbers=True)
         there: dict[str, None] = {}
         for uri, entries in zip(chosen, samples, strict=True):
-            types = _types(uri, entries, options)
+            rows = _objects(uri, entries)
+            names = dict.fromkeys(name for row in rows for name in row)
+            there.update(names)
+            wanted = [n for n in names if options.columns is None or n in options.columns]
+            types = {n: given.get(n) or _type(uri, n, [r.get(n) for r in rows]) for n in wanted}
             merger.add(uri, types, complete=False)
-            there.update(dict.fromkeys(types))
         for name in options.columns or ():
             if there and name not in there and name not in options.types:
                 raise missing(chosen[0], name, there)
@@ -102,11 +106,9 @@ def _block(
     return make_block(piece, options.schema, where, columns, bad, texts.__getitem__, nbytes)
 
 
-def _types(
-    uri: str, entries: Iterable[str | Fault], options: InspectOptions
-) -> dict[str, pa.DataType]:
-    """The types of the columns in a sample. Bad lines are left to the task that reads them, but a
-    file without a good one is something else than JSON Lines: an InputError."""
+def _objects(uri: str, entries: Iterable[str | Fault]) -> list[dict]:
+    """The objects in a sample. Bad lines are left to the task that reads them, but a file without
+    a good one is something else than JSON Lines: an InputError."""
     values = [
         parse_line(e) if isinstance(e, str) else e
         for e in entries
@@ -118,10 +120,7 @@ def _types(
             f"{uri}: not JSON Lines: {values[0].message}: write one object per line, or give "
             "another --format"
         )
-    given = given_types(options)
-    names = dict.fromkeys(name for row in rows for name in row)
-    wanted = [n for n in names if options.columns is None or n in options.columns]
-    return {n: given.get(n) or _type(uri, n, [row.get(n) for row in rows]) for n in wanted}
+    return rows
 
 
 def _type(uri: str, name: str, values: list[Any]) -> pa.DataType:

@@ -24,11 +24,12 @@ from mrmodel.shards.shard import Piece
 _BUFFER_BYTES = 1 << 20
 _ALL_BUFFERS = 32 << 20
 _LEAST_BUFFER = 64 << 10
-_REMEDY = "convert one of the files, or run them as two jobs"
+_REMEDY = "convert one of the files, or say what to read it as with --type {column}=TYPE"
 
 
 class ParquetFormat:
-    """Rows of Parquet files. A column keeps the type of the files, less its encoding."""
+    """Rows of Parquet files. A column keeps the type of the files, less its encoding, unless the
+    user gave it one."""
 
     name = "parquet"
     splittable = True
@@ -171,7 +172,7 @@ def _column(piece: Piece, batch: pa.RecordBatch, field: pa.Field) -> Column:
     except pa.ArrowNotImplementedError as error:
         raise InputError(
             f"{piece.uri}: column {field.name!r} is {array.type}, which cannot be read as "
-            f"{field.type}: {_REMEDY}"
+            f"{field.type}: convert the file, or give another --type {field.name}=TYPE"
         ) from error
 
 
