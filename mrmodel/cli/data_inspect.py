@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mrmodel.shards.survey import Survey
+
+_NAME_WIDTH, _TYPE_WIDTH, _VALUE_WIDTH = 30, 24, 16
 
 
 @click.command("inspect")
@@ -71,9 +75,9 @@ def _print(found: Survey) -> None:
     console = Console(highlight=False)
     for name, value in _facts(found):
         console.print(f"{name:<12}{value}", markup=False, soft_wrap=True)
-    if found.columns:
+    for table in _tables(found, console.width):
         console.print()
-        console.print(_table(found))
+        console.print(table)
 
 
 def _facts(found: Survey) -> list[tuple[str, str]]:
@@ -112,17 +116,30 @@ def _sizes(sizes: dict[str, int]) -> str:
     return f"{sizes['count']:,} ({text})"
 
 
-def _table(found: Survey) -> Any:
-    """A line per column, so that any number of columns fits: its name, type and first values."""
+def _tables(found: Survey, width: int) -> Iterator[Any]:
+    """The columns and the sample, in as many tables as the terminal's width asks for."""
+    if not found.columns:
+        return
+    names = min(_NAME_WIDTH, max(map(len, found.columns)))
+    kinds = min(_TYPE_WIDTH, max(map(len, found.columns.values())))
+    fit = max(1, (width - names - kinds - 4) // (_VALUE_WIDTH + 2))
+    for first in range(0, max(1, len(found.sample)), fit):
+        yield _table(found, range(first, min(first + fit, len(found.sample))))
+
+
+def _table(found: Survey, rows: range) -> Any:
+    """A line per column, so that any number of them fits: its name, type and values in `rows`."""
     from rich.table import Table
     from rich.text import Text
 
     from mrmodel.shards.survey import cell
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ["column", "type", *(f"row {n}" for n in range(len(found.sample)))]:
-        table.add_column(heading, overflow="ellipsis", no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("column", overflow="fold", max_width=_NAME_WIDTH)
+    table.add_column("type", overflow="fold", max_width=_TYPE_WIDTH)
+    for number in rows:
+        table.add_column(f"row {number}", overflow="ellipsis", no_wrap=True, min_width=_VALUE_WIDTH)
     for name, kind in found.columns.items():
-        values = [cell(row[name]) for row in found.sample]
-        table.add_row(*(Text(cell) for cell in [name, kind, *values]))
+        values = [cell(found.sample[number][name]) for number in rows]
+        table.add_row(*(Text(text) for text in [name, kind, *values]))
     return table

@@ -45,6 +45,17 @@ def test_people_see_columns_rows_sizes_and_a_sample(lake):
     assert "2026-01-01" in output
 
 
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_every_column_type_and_row_is_shown_at_any_width(tmp_path, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    columns = {f"column {n}": [f"cell {n}.{row}" for row in range(5)] for n in range(30)}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    output = run(tmp_path)
+    cells = [f"cell {n}.{row}" for n in range(30) for row in range(5)]
+    assert all(text in output for text in ["column 29", "string", *cells])
+    assert max(len(line) for line in output.splitlines()) <= width or width < 80
+
+
 def test_scripts_read_json(lake):
     found = json.loads(run(lake, "--json", "--shard-size", "10KB", "--rows", 3))
     assert (found["rows"], found["exact"], found["files"]) == (10_000, True, 2)

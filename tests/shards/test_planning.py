@@ -263,10 +263,3 @@ def test_json_keys_that_are_not_needed_may_be_of_any_kind(tmp_path):
     with pytest.raises(InputError, match="odd"):
         plan(tmp_path, inputs=("id",))
     assert columns(plan(tmp_path, inputs=("id",), keep=())) == {"id": "int64"}
-
-
-def test_ten_thousand_small_files_are_ten_shards(tmp_path):
-    for n in range(10_000):
-        (tmp_path / f"{n:05}.txt").write_text("a line\n")
-    found = plan(tmp_path)
-    assert (found.files, len(found.shards)) == (10_000, 10)
