@@ -27,8 +27,8 @@ class ByteStream:
         self._error: Exception | None = None
         self._raw = self._decoded = file
         if self.compression:
-            self._raw = pa.BufferedInputStream(file, _READ_AHEAD)
-            self._decoded = pa.CompressedInputStream(self._raw, self.compression)
+            buffered = pa.BufferedInputStream(file, _READ_AHEAD)
+            self._decoded = pa.CompressedInputStream(buffered, self.compression)
 
     def seek(self, offset: int) -> None:
         """Go to `offset`: only where there is no compression."""
@@ -55,7 +55,7 @@ class ByteStream:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def position(self) -> int:
-        """How many bytes of the file, as it is stored, have been taken."""
+        """How many bytes of the file, as it is stored, have been read."""
         return self._raw.tell()
 
     def _broken(self, error: Exception) -> str:
