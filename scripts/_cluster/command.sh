@@ -73,10 +73,10 @@ case "$me $word" in
 esac
 
 # The jars come first, in a fixed order, and folders last: a JVM can use its archive of loaded
-# classes (see cds.py) only then. No jar has a configuration file of its own that would win.
+# classes (distribution.py makes it) only then. No jar has a configuration file of its own that would win.
 export CLASSPATH="$(cat "$dist/classpath"):$HADOOP_CONF_DIR:$dist/web${HADOOP_CLASSPATH:+:$HADOOP_CLASSPATH}"
 archive=
-[ -f "$dist/client.jsa" ] && archive=-XX:SharedArchiveFile=$dist/client.jsa
+[ -f "@ARCHIVE@" ] && archive=-XX:SharedArchiveFile=@ARCHIVE@
 
 # shellcheck disable=SC2086 # options are words
 exec "$java" @OPTIONS@ $archive -Xmx"${HADOOP_HEAPSIZE_MAX:-512m}" \

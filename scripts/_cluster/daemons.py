@@ -84,14 +84,11 @@ def _command(cluster, daemon):
 
 
 def _java(cluster, kind):
-    archive = Path(cluster.dist) / f"{kind}.jsa"
-    shared = [f"-XX:SharedArchiveFile={archive}"] if archive.exists() else []
     return [
         f"{cluster.java_home}/bin/java",
         f"-Dproc_{kind}",
         HEAP,
         *java.OPTIONS,
-        *shared,
         f"-Dhadoop.home.dir={cluster.home}",
         f"-Dhadoop.log.dir={cluster.logs}",
         f"-Dyarn.log.dir={cluster.logs}",

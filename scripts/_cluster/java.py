@@ -16,6 +16,7 @@ OPTIONS = [
     "-XX:TieredStopAtLevel=1",
     "-XX:-UsePerfData",
     "-Xshare:auto",
+    "-Xlog:disable",  # the JVM's own warnings go to stdout, where tools read answers
     "-Djava.net.preferIPv4Stack=true",
 ]
 

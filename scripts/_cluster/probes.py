@@ -12,7 +12,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def get(url, method="GET"):
-    """The JSON at `url`; {} when nobody answers or the answer is not JSON."""
+    """The JSON at `url`; {} when nobody answers, or not with JSON."""
     try:
         request = urllib.request.Request(url, method=method)
         with _OPENER.open(request, timeout=SECONDS) as reply:
@@ -30,26 +30,36 @@ def urls(cluster):
 
 
 def waiting_for(cluster):
-    """What is not ready yet, as {daemon name: words}; empty when the cluster is."""
-    waits = {}
-    waits.update(_hdfs(cluster))
-    waits.update(_yarn(cluster))
+    """What is not ready yet, as {kind of daemon: words}; empty when the cluster is."""
+    waits = {**_hdfs(cluster), **_yarn(cluster)}
     if "historyInfo" not in get(urls(cluster)["HISTORY"] + "/ws/v1/history/info"):
         waits["historyserver"] = "no answer"
     return waits
 
 
+def no_answer(cluster):
+    """Is there a NameNode that knows its files?"""
+    return {} if _name_system(cluster) else {"namenode": "no answer"}
+
+
+def safe_mode(cluster):
+    """A NameNode with files waits for the blocks to be reported."""
+    operational = _name_system(cluster).get("FSState") == "Operational"
+    return {} if operational else {"namenode": "in safe mode"}
+
+
 def _hdfs(cluster):
+    live = _name_system(cluster).get("NumLiveDataNodes", 0)
+    waits = no_answer(cluster) or safe_mode(cluster)
+    if live < cluster.nodes:
+        waits["datanode"] = f"{live} of {cluster.nodes} live"
+    return waits
+
+
+def _name_system(cluster):
     query = "/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
     beans = get(urls(cluster)["NAMENODE"] + query).get("beans")
-    if not beans:
-        return {"namenode": "no answer"}
-    live = beans[0]["NumLiveDataNodes"]
-    if live < cluster.nodes:
-        return {"datanode": f"{live} of {cluster.nodes} live"}
-    if beans[0]["FSState"] != "Operational":
-        return {"namenode": "in safe mode"}
-    return {}
+    return beans[0] if beans else {}
 
 
 def _yarn(cluster):
@@ -72,11 +82,13 @@ def daemon_answers(daemon):
 
 
 def make_folder(cluster, path, mode, user):
-    """mkdir -p, with this mode whatever the umask says."""
+    """mkdir -p, with this mode whatever the umask says; False when HDFS did not do it."""
     base = urls(cluster)["NAMENODE"] + "/webhdfs/v1" + urllib.parse.quote(path)
-    for operation in ("MKDIRS", "SETPERMISSION"):
-        asked = {"op": operation, "permission": mode, "user.name": user}
-        get(f"{base}?{urllib.parse.urlencode(asked)}", method="PUT")
+    asked = urllib.parse.urlencode({"permission": mode, "user.name": user})
+    made = get(f"{base}?op=MKDIRS&{asked}", method="PUT").get("boolean", False)
+    if made:
+        get(f"{base}?op=SETPERMISSION&{asked}", method="PUT")
+    return made
 
 
 def application(cluster, name):
