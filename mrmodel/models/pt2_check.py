@@ -181,7 +181,7 @@ def _check_value(place: _Place, value: Any, key: str) -> None:
         return
     if isinstance(value, dict):
         for name, item in value.items():
-            _check_text(place, name, "")
+            _check_text(place, name, "expr_str" if key == "range_constraints" else "")
             _check_value(place, item, name)
     elif isinstance(value, list):
         for item in value:
