@@ -27,7 +27,8 @@ def print_table(rows):
     print("  ".join(f"{name:>10}" for name in COLUMNS))
     for row in rows.select(COLUMNS).to_pylist():
         mark = "" if row["label"] == row["digit"] else "  wrong"
-        print("  ".join(f"{value:>10.4g}" for value in row.values()) + mark)
+        cells = [f"{row[name]:>10}" for name in COLUMNS[:-1]]
+        print("  ".join([*cells, f"{row['confidence']:>10.4f}"]) + mark)
 
 
 def print_accuracy(name, rows):
