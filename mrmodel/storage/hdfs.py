@@ -16,6 +16,12 @@ from mrmodel.storage.hdfs_files import Reader, Writer
 from mrmodel.storage.uris import hadoop_setting, join, normalise, parent, split
 
 _PIECE = 8 << 20
+# The library doubles its pauses between tries, up to 15 s, and gives up after 15 tries. Shorter
+# ones find a NameNode that is back sooner; when to give up is for `Caller` to say.
+_SETTINGS = {
+    "dfs.client.failover.sleep.max.millis": "3000",
+    "dfs.client.failover.max.attempts": "60",
+}
 
 
 class HdfsStorage:
@@ -28,9 +34,9 @@ class HdfsStorage:
     scheme = "hdfs"
 
     def __init__(self, authority: str):
-        self._authority = authority
         self._root = f"hdfs://{authority}"
-        self._call = Caller()
+        self._address = _with_port(authority)
+        self._call = Caller(_host_and_port(self._address))
         self._lock = threading.Lock()
         self._made: Client | None = None
 
@@ -38,7 +44,7 @@ class HdfsStorage:
         with self._lock:
             if self._made is None:
                 try:
-                    self._made = Client(f"hdfs://{_with_port(self._authority)}")
+                    self._made = Client(f"hdfs://{self._address}", _SETTINGS)
                 except Exception as error:
                     raise translate(error, self._root) from error
             return self._made
@@ -137,6 +143,11 @@ def _with_port(authority: str) -> str:
     if ":" in authority or hadoop_setting(f"dfs.ha.namenodes.{authority}"):
         return authority
     return f"{authority}:8020"
+
+
+def _host_and_port(address: str) -> tuple[str, int] | None:
+    host, _, port = address.rpartition(":")
+    return (host.strip("[]"), int(port)) if port.isdigit() else None
 
 
 def _mode(mode: int) -> int:

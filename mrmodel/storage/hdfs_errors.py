@@ -10,7 +10,7 @@ import errno
 import os
 import re
 
-from mrmodel.errors import ServiceError
+from mrmodel.errors import MrmodelError, ServiceError, UsageError
 
 _RPC = re.compile(r'^(?:Fatal)?RPCError\("([\w.$]+)", "(.*)"\)$', re.DOTALL)
 _OS_CODE = re.compile(r"\(os error (\d+)\)")
@@ -41,6 +41,7 @@ _BUSY = {
 # what the Rust error is called → what is wrong and what to do
 _SERVICE = {
     "DataTransferError": "the DataNodes that hold it do not answer: see `hdfs dfsadmin -report`",
+    "OperationFailed": "no DataNode has taken the data: see `hdfs dfsadmin -report`",
     "BlocksNotFound": "its blocks are missing: see `hdfs fsck PATH -files -blocks -locations`",
     "GSSAPIError": "Kerberos refused: is there a ticket (klist; kinit)?",
     "SASLError": "authentication failed: is there a ticket (klist; kinit)?",
@@ -55,15 +56,28 @@ _SERVICE = {
 def unreachable(uri: str, reason: str) -> ServiceError:
     """`uri`'s NameNode does not answer, because of `reason`."""
     where = re.sub(r"^(\w+://[^/]*).*$", r"\1", uri, flags=re.DOTALL)
+    conf = os.environ.get("HADOOP_CONF_DIR", "not set")
     return ServiceError(
         f"HDFS at {where} does not answer ({reason}): is the NameNode running, and is "
-        f"HADOOP_CONF_DIR right ({os.environ.get('HADOOP_CONF_DIR', 'not set')})?"
+        f"HADOOP_CONF_DIR right ({conf})?"
+    )
+
+
+def stuck(uri: str, seconds: float) -> ServiceError:
+    """A call about `uri` did not end, though the NameNode takes connections."""
+    return ServiceError(
+        f"{uri}: HDFS did not answer within {seconds:.0f} s: are its NameNode and DataNodes well "
+        "(`hdfs dfsadmin -report`)?"
     )
 
 
 def translate(error: BaseException, uri: str) -> Exception:
     """The error to raise in place of `error`, which hdfs-native raised about `uri`."""
     text = str(error)
+    if isinstance(error, MrmodelError):
+        return error
+    if isinstance(error, UnicodeEncodeError):
+        return os_error(errno.EILSEQ, uri, "HDFS has only names that are UTF-8")
     for kind, code in (
         (FileNotFoundError, errno.ENOENT),
         (FileExistsError, errno.EEXIST),
@@ -97,6 +111,8 @@ def _from_debug_text(text: str, uri: str) -> Exception:
     if text.startswith("IOError("):
         return _from_io_error(text, uri)
     name = re.match(r"\w*", text)[0]
+    if name == "UrlParseError":
+        return UsageError(f"{uri}: expected hdfs://HOST:PORT/PATH: {text}")
     if name in _SERVICE:
         return ServiceError(f"{uri}: {_SERVICE[name]} ({_first_line(text)})")
     return os_error(errno.EIO, uri, _first_line(text))
@@ -104,6 +120,8 @@ def _from_debug_text(text: str, uri: str) -> Exception:
 
 def _from_name_node(exception: str, message: str, uri: str) -> Exception:
     message = _first_line(message)
+    if "could only be written to" in message or "could only be replicated to" in message:
+        return ServiceError(f"{uri}: {_SERVICE['OperationFailed']} ({message})")
     if exception in _BUSY:
         return ServiceError(f"{uri}: HDFS {_BUSY[exception]}")
     code = _CODES.get(exception, errno.EIO)
@@ -117,5 +135,6 @@ def _from_name_node(exception: str, message: str, uri: str) -> Exception:
 
 
 def _first_line(text: str) -> str:
-    """`text` without the Java stack trace, whose line breaks Rust writes as ``\\n``."""
-    return re.split(r"\\n|\n", text, maxsplit=1)[0].replace('\\"', '"').strip()
+    """`text` without the Java stack trace, whose line breaks Rust writes as ``\\n``; not long."""
+    line = re.split(r"\\n|\n", text, maxsplit=1)[0].replace('\\"', '"').strip()
+    return line if len(line) <= 300 else line[:300] + "…"

@@ -15,7 +15,9 @@ from mrmodel.storage.hdfs_calls import Caller
 # ahead of us; its window bounds what is thrown away when the reader then jumps elsewhere.
 _FIRST_WINDOW = 1 << 20
 _LAST_WINDOW = 64 << 20
-# Writers of Parquet and JSON write small pieces, and each call into the library costs a thread.
+# Each call into the library costs a thread, so small reads are served from a larger piece, and
+# small writes (Parquet and JSON writers make many) gathered to one.
+_PULL = 1 << 20
 _WRITE_BUFFER = 4 << 20
 
 
@@ -67,7 +69,10 @@ class Reader(io.RawIOBase):
         if self._stream is None or self._position >= self._stream_end:
             self._open_stream(size)
         size = min(size, self._stream_end - self._position)
-        data, self._rest = self._call(self._uri, _pull, self._stream, self._rest, size)
+        if size > len(self._rest):
+            ahead = min(max(size, _PULL), self._stream_end - self._position)
+            self._rest = self._call(self._uri, _pull, self._stream, self._rest, ahead)
+        data, self._rest = bytes(self._rest[:size]), self._rest[size:]
         return data
 
     def _open_stream(self, size: int) -> None:
@@ -78,30 +83,33 @@ class Reader(io.RawIOBase):
 
     def _drop_stream(self) -> None:
         self._stream: Iterator[bytes] | None = None
-        self._rest = b""
+        self._rest = memoryview(b"")
         self._next = -1
         self._stream_end = 0
         self._window = _FIRST_WINDOW
 
 
-def _pull(stream: Iterator[bytes], rest: bytes, size: int) -> tuple[bytes, bytes]:
-    """(the next `size` bytes of `rest` and `stream`, what was pulled beyond them)."""
+def _pull(stream: Iterator[bytes], rest: memoryview, size: int) -> memoryview:
+    """`rest` and what follows it in `stream`: `size` bytes or a few more."""
     parts, have = [rest], len(rest)
     while have < size:
         parts.append(next(stream))
         have += len(parts[-1])
-    data = b"".join(parts)
-    return (data, b"") if have == size else (data[:size], data[size:])
+    return memoryview(b"".join(parts))
 
 
 class Writer(io.RawIOBase):
-    """A new file, for pyarrow.PythonFile. It is whole, and its size right, once closed."""
+    """A new file, for pyarrow.PythonFile. It is whole, and its size right, once closed.
+
+    After a failure nothing more is sent: the library may still be busy with what failed.
+    """
 
     def __init__(self, uri: str, file, call: Caller):
         super().__init__()
         self._uri, self._file, self._call = uri, file, call
         self._buffer = bytearray()
         self._position = 0
+        self._failed = False
 
     def writable(self) -> bool:
         return True
@@ -120,13 +128,21 @@ class Writer(io.RawIOBase):
     def _send(self) -> None:
         data, self._buffer = bytes(self._buffer), bytearray()
         if data:
-            self._call(self._uri, self._file.write, data)
+            self._try(self._file.write, data)
+
+    def _try(self, act, *args: object) -> None:
+        try:
+            self._call(self._uri, act, *args)
+        except BaseException:
+            self._failed = True
+            raise
 
     def close(self) -> None:
         if self.closed:
             return
         try:
-            self._send()
-            self._call(self._uri, self._file.close)
+            if not self._failed:
+                self._send()
+                self._try(self._file.close)
         finally:
             super().close()
