@@ -37,8 +37,9 @@ _OPERATORS = (
     "abs|add|and_|eq|floordiv|ge|getitem|gt|inv|invert|le|lshift|lt|mod|mul|ne|neg|not_|or_|pos|"
     "pow|rshift|sub|truediv|truth|xor"
 )
+_BITWISE = "__i?(and|or|xor|lshift|rshift)__"
 _TARGET = re.compile(
-    rf"torch\.ops\.({_NAMESPACES})\.(?!__)\w+(\.(?!_)\w+)?|torch\.sym_\w+|torch\._sym_\w+"
+    rf"torch\.ops\.({_NAMESPACES})\.({_BITWISE}|(?!__)\w+)(\.(?!_)\w+)?|torch\._?sym_\w+"
     rf"|_operator\.({_OPERATORS})|math\.(?!_)\w+"
 )
 # these write files, or call objects of other kinds than tensors

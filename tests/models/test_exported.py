@@ -136,6 +136,7 @@ class Everything(torch.nn.Module):
 
     def forward(self, x, *, mask):
         h = self.layers[0](x) * self.table["a-b"] + self.count
+        mask = mask & (mask | mask)
         h, _ = self.attention(h, h, h, key_padding_mask=mask, need_weights=False)
         half = h[:, : h.shape[1] // 2]
         picked = torch.cond(x.sum() > 0, lambda t: t * 2, lambda t: t + 1, (half.sum((1, 2)),))
