@@ -44,7 +44,9 @@ def _blocks(piece: Piece, fields: Sequence[pa.Field], options: ReadOptions) -> I
     columns = {}
     for field in fields:
         if field.name == "path":
-            columns["path"] = Column(pa.array([piece.uri], pa.string()).cast(field.type))
+            # the name of a local file need not be UTF-8, but Arrow's strings must be
+            path = piece.uri.encode(errors="backslashreplace").decode()
+            columns["path"] = Column(pa.array([path], pa.string()).cast(field.type))
         else:
             columns["image"] = _image_column(piece, options.image_size)
     yield make_block(
