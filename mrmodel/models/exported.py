@@ -87,15 +87,19 @@ class ExportedAdapter(Predictor):
 def load_exported(path: Path, options: LoadOptions) -> ExportedAdapter:
     """The program of a .pt2 file, ready to predict.
 
-    Raises ModelError when the file is not one, could run code, or does not fit the options.
+    Weights that are a .pt2 file themselves are that file where it lies on this machine: jobs ship
+    it as they ship weights. Raises ModelError when the file is not one, could run code, or does
+    not fit the options.
     """
     if options.args:
         raise ModelError(f"{path}: a .pt2 file takes no model args: they were fixed by exporting")
     if options.dtype != "float32":
         raise ModelError(f"{path}: --dtype does not change a .pt2 file: export it in that dtype")
     device = pick_device(options.device)
-    program = read_exported(path)
     weights = weights_path(options.weights)
+    if weights is not None and weights.suffix == ".pt2":
+        path, weights = weights, None
+    program = read_exported(path)
     adapter = ExportedAdapter(program, options.inputs, device)
     if weights is not None:
         state = read_state_dict(weights)

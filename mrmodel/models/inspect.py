@@ -14,7 +14,7 @@ from mrmodel.models import code, reference
 from mrmodel.models.adapters import LoadOptions, weights_path
 from mrmodel.models.exported import ExportedAdapter, load_exported
 from mrmodel.models.importing import import_object, user_code
-from mrmodel.models.loading import construct, has_predict_step
+from mrmodel.models.loading import build_late, construct, has_predict_step
 from mrmodel.models.predictor import Predictor
 from mrmodel.models.weights import hash_weights, load_into, read_state_dict, resolve_weights
 from mrmodel.units import format_size
@@ -104,7 +104,10 @@ def _load(ref: reference.ModelRef, weights: Path | None, args: Mapping[str, Any]
     if isinstance(model, Predictor):
         with user_code():
             model.load(weights, "cpu")
-    elif weights is not None:
+        return model
+    with user_code():
+        build_late(model)
+    if weights is not None:
         state = read_state_dict(weights)
         with user_code():
             load_into(model, state, weights)

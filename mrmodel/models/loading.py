@@ -83,6 +83,8 @@ def adapt(model: Any, options: LoadOptions) -> Predictor:
     dtype = pick_dtype(options.dtype)
     if isinstance(model, Predictor):
         return _load_own(model, weights, device, options)
+    with user_code():
+        build_late(model)
     if weights is not None:
         state = read_state_dict(weights)
         with user_code():
@@ -90,6 +92,13 @@ def adapt(model: Any, options: LoadOptions) -> Predictor:
     if has_predict_step(type(model)):
         return LightningAdapter(model, options.inputs, device, dtype)
     return ModuleAdapter(model, check_inputs(options.inputs, _PLAIN), device, dtype)
+
+
+def build_late(model: Any) -> None:
+    """Let a Lightning class build the layers that it leaves to ``configure_model``."""
+    configure = getattr(model, "configure_model", None)
+    if has_predict_step(type(model)) and callable(configure):
+        configure()
 
 
 def is_model(kind: type) -> bool:

@@ -30,8 +30,12 @@ from mrmodel.errors import ModelError
 
 _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 _FORCE_NOT = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-_NAMESPACES = (
-    "aten|prims|prim|higher_order|quantized|quantized_decomposed|mkldnn|onednn|torchvision|torchao"
+_NAMESPACES = "aten|prims|prim|quantized|quantized_decomposed|mkldnn|onednn|torchvision|torchao"
+# those that take programs and tensors; others call what they are given
+_HIGHER_ORDER = (
+    "cond|while_loop|scan|associative_scan|map|map_impl|invoke_subgraph|strict_mode|hints_wrapper|"
+    "wrap|wrap_with_set_grad_enabled|wrap_with_autocast|wrap_activation_checkpoint|checkpoint|"
+    "tag_activation_checkpoint|flex_attention|out_dtype|auto_functionalized|auto_functionalized_v2"
 )
 _OPERATORS = (
     "abs|add|and_|eq|floordiv|ge|getitem|gt|inv|invert|le|lshift|lt|mod|mul|ne|neg|not_|or_|pos|"
@@ -40,10 +44,9 @@ _OPERATORS = (
 _BITWISE = "__i?(and|or|xor|lshift|rshift)__"
 _TARGET = re.compile(
     rf"torch\.ops\.({_NAMESPACES})\.({_BITWISE}|(?!__)\w+)(\.(?!_)\w+)?|torch\._?sym_\w+"
-    rf"|_operator\.({_OPERATORS})|math\.(?!_)\w+"
+    rf"|torch\.ops\.higher_order\.({_HIGHER_ORDER})|_operator\.({_OPERATORS})|math\.(?!_)\w+"
 )
-# these write files, or call objects of other kinds than tensors
-_DENIED = re.compile(r"torch\.ops\.(aten\.(from_file|save|load)\b|higher_order\.(call_|triton))")
+_WRITES_FILES = re.compile(r"torch\.ops\.aten\.(from_file|save|load)\b")
 _NAME = re.compile(r"[\w.\-@]*")
 _WORD = re.compile(r"[\w.+\-]*")
 _GUARD = re.compile(r"[\w .,()\[\]'+\-*/%<>=!&|^~]*")
@@ -196,7 +199,7 @@ def _check_text(place: _Place, text: str, key: str) -> None:
         _check_expression(place, text)
     elif key == "guards_code":
         _check_guard(place, text)
-    elif key == "target":
+    elif key in ("target", "as_operator"):
         _check_target(place, text)
     elif key in ("in_spec", "out_spec"):
         _check_spec(place, text, key)
@@ -205,7 +208,7 @@ def _check_text(place: _Place, text: str, key: str) -> None:
 
 
 def _check_target(place: _Place, text: str) -> None:
-    if not _TARGET.fullmatch(text) or _DENIED.match(text):
+    if not _TARGET.fullmatch(text) or _WRITES_FILES.match(text):
         place.refuse("an operator", text)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import importlib.machinery
+import json
 import os
 import re
 import sys
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +90,19 @@ def parse_source(path: Path) -> ast.Module:
         raise ModelError(f"{path}{line}: {e.msg}: not valid Python") from e
     except (ValueError, OSError) as e:
         raise ModelError(f"{path}: cannot be read as Python: {e}") from e
+
+
+def exported_inputs(path: str | Path) -> tuple[str, ...] | None:
+    """The names of the tensors that a torch.export file takes, which are the columns it reads
+    unless --inputs names others. None when they cannot be read from it without torch."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = next(n for n in archive.namelist() if n.endswith("/models/model.json"))
+            signature = json.loads(archive.read(member))["graph_module"]["signature"]
+        specs = [s["user_input"]["arg"] for s in signature["input_specs"] if "user_input" in s]
+        return tuple(spec["as_tensor"]["name"] for spec in specs) or None
+    except (OSError, ValueError, KeyError, TypeError, StopIteration, zipfile.BadZipFile):
+        return None
 
 
 def find_module(name: str) -> Path | None:

@@ -97,12 +97,14 @@ def load_into(module: torch.nn.Module, state: dict[str, torch.Tensor], source: A
     The tensors themselves become the parameters, so that memory-mapped weights stay shared
     between the tasks of a node. Raises ModelError when names or shapes do not match.
     """
+    from torch.nn.parameter import is_lazy
+
     own = module.state_dict(keep_vars=True)
     state = _unwrapped(state, own)
     sizes = [
         f"{key} is {_shape(state[key])} in the file and {_shape(own[key])} in the model"
         for key in state
-        if key in own and _shape(state[key]) != _shape(own[key])
+        if key in own and not is_lazy(own[key]) and _shape(state[key]) != _shape(own[key])
     ]
     if sizes:
         raise ModelError(f"weights {source} do not fit the model: {_few(sizes)}")

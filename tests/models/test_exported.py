@@ -15,6 +15,7 @@ from torch.export import Dim
 from mrmodel.errors import ModelError
 from mrmodel.models.exported import read_exported
 from mrmodel.models.loading import load_predictor
+from mrmodel.models.reference import exported_inputs
 
 
 class Net(torch.nn.Module):
@@ -102,6 +103,17 @@ def test_weights_replace_those_of_the_file(exported, tmp_path):
     save_file({"linear.weight": torch.ones(2, 3), "linear.bias": torch.zeros(2)}, weights)
     predictor = load_predictor(exported["dynamic"], weights=weights, inputs=["x"])
     assert run(predictor, x=np.ones((1, 3)))["output"].tolist() == [[3, 3]]
+
+
+def test_its_inputs_are_known_without_torch(exported, tmp_path):
+    assert exported_inputs(exported["two"]) == ("ids", "mask")
+    assert exported_inputs(exported["static"]) == ("x",)
+    assert exported_inputs(tmp_path / "none.pt2") is None
+
+
+def test_a_file_that_was_shipped_as_weights_is_the_program(exported):
+    predictor = load_predictor("/elsewhere/net.pt2", weights=exported["static"], inputs=["x"])
+    assert predictor.batch_size == 4
 
 
 def test_what_a_file_cannot_change(exported):
@@ -297,6 +309,11 @@ def set_target(program, text):
     program["graph_module"]["graph"]["nodes"][0]["target"] = text
 
 
+def set_operator_argument(program, text):
+    argument = {"name": "", "arg": {"as_operator": text}, "kind": 1}
+    program["graph_module"]["graph"]["nodes"][0]["inputs"].append(argument)
+
+
 def set_argument_name(program, text):
     signature = program["graph_module"]["module_call_graph"][0]["signature"]
     signature["forward_arg_names"] = [text]
@@ -340,6 +357,8 @@ def set_spec(context, kind="builtins.dict"):
         lambda p, code: set_target(p, "torch.os.system"),
         lambda p, code: set_target(p, "torch.ops.load_library"),
         lambda p, code: set_target(p, "torch.load"),
+        lambda p, code: set_target(p, "torch.ops.higher_order.run_and_save_rng_state"),
+        lambda p, code: set_operator_argument(p, "torch.os.system"),
         lambda p, code: set_target(p, "torch.ops.aten.from_file.default"),
         lambda p, code: set_target(p, "torch.ops.aten.linear.default.__class__"),
         lambda p, code: set_target(p, "torch.ops.aten.__class__.mro"),

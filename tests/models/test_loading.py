@@ -59,6 +59,12 @@ class LitPredict(Lit):
 class LitChild(LitPredict):
     pass
 
+class LitLate(lightning.LightningModule):
+    def configure_model(self):
+        self.linear = torch.nn.Linear(2, 1)
+    def predict_step(self, batch, batch_idx):
+        return self.linear(batch["x"])
+
 class Plain:
     '''predict_step, without lightning and without torch.nn.Module'''
     def predict_step(self, batch):
@@ -161,6 +167,13 @@ def test_a_lightning_class_gets_a_dict_of_tensors(load, name):
     output = run(predictor, x=x)
     assert output["index"].tolist() == [1, 1]
     assert output["y"].shape == (2,)
+
+
+def test_layers_that_lightning_builds_late_are_there_for_the_weights(load, tmp_path):
+    state = {"linear.weight": torch.ones(1, 2), "linear.bias": torch.zeros(1)}
+    save_file(state, tmp_path / "w.safetensors")
+    predictor = load("LitLate", inputs=["x"], weights=tmp_path / "w.safetensors")
+    assert run(predictor, x=np.ones((1, 2)))["output"].tolist() == [[2]]
 
 
 def test_a_lightning_class_without_predict_step_is_a_module(load):

@@ -117,6 +117,12 @@ def test_tied_weights_are_stored_once_and_loaded_twice():
     torch.testing.assert_close(module["b"].weight.data, state["a.weight"])
 
 
+def test_lazy_layers_take_the_shapes_of_the_file():
+    module = torch.nn.LazyLinear(2)
+    load_into(module, {"weight": torch.ones(2, 5), "bias": torch.zeros(2)}, "w")
+    assert module(torch.ones(1, 5)).tolist() == [[5, 5]]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
