@@ -193,7 +193,9 @@ class _Cutter:
 
     def _skip_line(self) -> tuple[bytes, int, bool]:
         """Drop what is held and the rest of its line, but for the beginning."""
-        head = b"".join(self._held)[: 4 * RECORD_LIMIT]
+        head = b""
+        while self._held and len(head) < 4 * RECORD_LIMIT:  # to join all would double the memory
+            head += self._held.pop(0)[: 4 * RECORD_LIMIT]
         self._at += self._held_bytes
         self._held, self._held_bytes = [], 0
         while chunk := self._stream.read(self._chunk_bytes):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import random
 
+import pyarrow as pa
 import pytest
 import zstandard
 
@@ -185,6 +187,28 @@ def test_file_that_changed_since_planning_is_refused(tmp_path):
     write(tmp_path / "f.txt", b"a\nb\nc\n")
     with pytest.raises(InputError, match="expected 4 bytes, as when the job was planned.* has 6"):
         list(read_lines(piece))
+
+
+class Stingy(io.BytesIO):
+    """A file that gives fewer bytes than it is asked for, as those of remote storage may."""
+
+    def read(self, size: int = -1) -> bytes:
+        return super().read(min(size, 1 + self.tell() % 1000) if size > 0 else size)
+
+
+class StingyStorage:
+    def open(self, uri: str) -> pa.NativeFile:
+        with open(uri, "rb") as file:
+            return pa.PythonFile(Stingy(file.read()), "r")
+
+
+@pytest.mark.parametrize("suffix", ["", *COMPRESS])
+def test_storage_that_gives_fewer_bytes_than_asked_for(tmp_path, monkeypatch, suffix):
+    data = random_lines(2000)
+    uri = write(tmp_path / f"f.txt{suffix}", COMPRESS.get(suffix, bytes)(data))
+    monkeypatch.setattr("mrmodel.formats.source.storage_for", lambda uri: StingyStorage())
+    cuts = [] if suffix else [100, 10_000]
+    assert [line for p in pieces(uri, cuts) for line in decoded(p)] == expected(data)
 
 
 def test_missing_file(tmp_path):
