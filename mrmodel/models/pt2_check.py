@@ -22,12 +22,13 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from mrmodel.errors import ModelError
 
+_OLDER_PROGRAM = "serialized_exported_program.json"
 _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 _FORCE_NOT = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 _NAMESPACES = "aten|prims|prim|quantized|quantized_decomposed|mkldnn|onednn|torchvision|torchao"
@@ -75,11 +76,13 @@ def check_exported(path: Path) -> None:
     The file is looked at as both of the readers that torch.export.load uses see it, so that no
     member can hide from one of them.
     """
-    readers = [r for r in (_as_archive(path), _as_zip(path)) if r is not None]
-    if not readers:
+    archive, older = _as_archive(path), _as_zip(path)
+    if archive is None and older is None:
         raise ModelError(f"model file {path} is no torch.export file: it is truncated or other")
-    for names, read in readers:
-        _check_members(path, names, read)
+    programs = _check_archive(path, *archive) if archive else 0
+    programs += _check_older(path, *older) if older else 0
+    if not programs:
+        raise ModelError(f"model file {path} is no torch.export file: it holds no program")
 
 
 @contextmanager
@@ -103,9 +106,9 @@ _Reader = tuple[list[str], Callable[[str], bytes]]
 def _as_archive(path: Path) -> _Reader | None:
     try:
         reader = torch._C.PyTorchFileReader(str(path))
-    except RuntimeError:
+        return reader.get_all_records(), reader.get_record
+    except RuntimeError:  # torch.export.load goes on to the older format then
         return None
-    return reader.get_all_records(), reader.get_record
 
 
 def _as_zip(path: Path) -> _Reader | None:
@@ -116,23 +119,28 @@ def _as_zip(path: Path) -> _Reader | None:
     return archive.namelist(), archive.read
 
 
-def _check_members(path: Path, names: list[str], read: Callable[[str], bytes]) -> None:
-    programs = 0
+def _check_archive(path: Path, names: list[str], read: Callable[[str], bytes]) -> int:
+    """Check the members of the format since PyTorch 2.8; the number of programs. Which member is
+    what goes by its folder alone, as it does for torch."""
+    programs = [name for name in names if name.startswith("models/")]
     for name in names:
         if "aotinductor/" in name or "executorch/" in name:
             raise ModelError(f"{path}: holds compiled code ({name}); {_SAVE_AGAIN}")
         if name.rpartition("/")[2].startswith(("custom_obj_", "opaque_obj_")):
             raise ModelError(_pickled(path, name))
-        if not name.endswith(".json"):
-            continue
-        document = _json(path, name, read)
-        if name.endswith("_config.json"):
-            _check_payloads(path, document)
-        else:
-            programs += 1
-            _check_value(_Place(path, name), document, "")
-    if not programs:
-        raise ModelError(f"model file {path} is no torch.export file: it holds no program")
+        if name.startswith(("data/weights/", "data/constants/")) and name.endswith(".json"):
+            _check_payloads(path, _json(path, name, read))
+    for name in programs:
+        _check_value(_Place(path), _json(path, name, read), "")
+    return len(programs)
+
+
+def _check_older(path: Path, names: list[str], read: Callable[[str], bytes]) -> int:
+    """Check the program of the older format, a plain zip; the number of programs."""
+    if _OLDER_PROGRAM not in names:
+        return 0
+    _check_value(_Place(path), _json(path, _OLDER_PROGRAM, read), "")
+    return 1
 
 
 _SAVE_AGAIN = "save the program with torch.export.save(torch.export.export(model, args), path)"
@@ -163,12 +171,12 @@ def _check_payloads(path: Path, document: Any) -> None:
 
 
 class _Place:
-    """Where a checked text stands, for errors."""
+    """The file that a checked text is in, for errors."""
 
-    def __init__(self, path: Path, member: str):
-        self.path, self.member = path, member
+    def __init__(self, path: Path):
+        self.path = path
 
-    def refuse(self, what: str, text: str) -> None:
+    def refuse(self, what: str, text: str) -> NoReturn:
         raise ModelError(_unexpected(self.path, what, text))
 
 
@@ -243,7 +251,6 @@ def _walk(place: _Place, text: str, what: str) -> list[ast.AST]:
         return list(ast.walk(ast.parse(text, mode="eval")))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         place.refuse(what, text)
-        return []
 
 
 def _is_call(node: ast.AST) -> bool:

@@ -378,13 +378,27 @@ def test_a_program_that_torch_would_evaluate_is_refused(attack, change):
     attack(edit(change), "could run code")
 
 
-def test_a_second_program_under_another_name_is_checked_too(attack):
+@pytest.mark.parametrize(
+    "name", ["another.json", "a_config.json", "another.txt", "x/y_config.json"]
+)
+def test_a_second_program_under_another_name_is_checked_too(attack, name):
     def change(members, proof):
         program = program_of(members)
         set_shape(program, f"__import__('os').system('touch {proof}')")
-        members["models/another.json"] = json.dumps(program).encode()
+        members[f"models/{name}"] = json.dumps(program).encode()
 
     attack(change)
+
+
+def test_a_program_of_both_formats_is_checked_in_both(exported, tmp_path):
+    """The older reader looks at the root of the zip, where the newer one does not."""
+    proof, target = tmp_path / "proof", tmp_path / "both.pt2"
+    target.write_bytes(Path(exported["dynamic"]).read_bytes())
+    program = {"expr_str": f"__import__('os').system('touch {proof}')"}
+    with zipfile.ZipFile(target, "a") as archive:
+        archive.writestr("version", "8.8")
+        archive.writestr("serialized_exported_program.json", json.dumps(program))
+    refused(target, proof)
 
 
 def test_the_format_before_torch_2_8_is_checked_too(tmp_path):
