@@ -132,7 +132,10 @@ def _native(path: str, mode: str) -> pa.NativeFile:
         path.encode()
     except UnicodeEncodeError:  # pyarrow cannot spell names that are not UTF-8
         return pa.PythonFile(open(path, mode), mode[0])
-    return pa.OSFile(path, mode)
+    try:
+        return pa.OSFile(path, mode)
+    except OSError as error:  # pyarrow's own words for it are long and name no file apart
+        raise (_os_error(error.errno, path) if error.errno else error) from None
 
 
 def _remove(path: str) -> None:
