@@ -2,7 +2,7 @@
 
 ``final`` in the staging folder is OUTPUT in the making. ``final.json`` (shard → part) is written
 before the first part moves there, so that a driver which is killed in the middle can be followed
-by one that goes on.
+by one that goes on; where it stands without ``final``, the commit was complete.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 from mrmodel import storage
 from mrmodel.driver.ledger import Record
-from mrmodel.driver.target import Target
+from mrmodel.driver.target import Target, put_back_old
+from mrmodel.errors import JobError
 from mrmodel.parallel import map_parallel
 from mrmodel.tasks.parts import json_lines
 from mrmodel.tasks.staging import Staging
@@ -33,6 +34,7 @@ def assemble(target: Target, records: list[Record], run: dict[str, Any], success
     """Build ``final``: parts, dead letters, run.json and, last, _SUCCESS."""
     staging = target.staging
     store = storage.storage_for(target.uri)
+    store.delete(staging.folder("final"))  # what a commit that was taken back has left
     store.mkdir(staging.folder("final"))
     storage.write_json(staging.folder("final.json"), {r["shard"]: r["output"] for r in records})
     map_parallel(lambda record: _move_part(staging, record), records)
@@ -49,7 +51,16 @@ def publish(target: Target) -> None:
     if target.exists:
         store.delete(target.outgoing)
         store.rename(target.uri, target.outgoing)
-    store.rename(target.staging.folder("final"), target.uri)
+    try:
+        store.rename(target.staging.folder("final"), target.uri)
+    except FileExistsError as error:
+        raise JobError(
+            f"output {target.uri} was made by somebody else while the job ran: remove it or name "
+            f"another; finished shards are kept for --resume in {target.staging.uri}"
+        ) from error
+    except BaseException:
+        put_back_old(target.uri, target.staging)
+        raise
     target.staging.delete()
 
 
@@ -58,13 +69,16 @@ def take_back(staging: Staging) -> None:
     if not storage.exists(staging.folder("final.json")):
         return
     store = storage.storage_for(staging.uri)
+    if not storage.exists(staging.folder("final")):  # it is the output already
+        staging.delete()
+        return
     for shard, part in storage.read_json(staging.folder("final.json")).items():
         source = staging.folder("final", part) if part else None
         if source and storage.exists(source):
             name = f"part.{part.rpartition('.')[2]}"
             store.rename(source, staging.folder("done", shard, name))
-    store.delete(staging.folder("final"))
     store.delete(staging.folder("final.json"))
+    store.delete(staging.folder("final"))
 
 
 def keep_shards(target: Target, wanted: set[str]) -> None:

@@ -123,15 +123,16 @@ class _Predict:
         """--resume on an output to which nothing has to be added but, maybe, _SUCCESS."""
         if not (self._job.output.resume and target.run):
             return None
-        run = Run.from_dict(target.run)
-        same = {record["shard"] for record in run.shards} == {shard.key for shard in shards}
-        if difference_to_output(target, self._identity) or not same:
+        records = {record["shard"] for record in target.run.get("shards", [])}
+        if difference_to_output(target, self._identity) or records != {s.key for s in shards}:
             return None
-        success = ledger.allows(self._job.output.max_bad, run.rows)
+        run = Run.from_dict(target.run)
+        success = target.is_complete or ledger.allows(self._job.output.max_bad, run.rows)
         if success and not target.is_complete:
             run = Run.from_dict({**target.run, "success": True})
             storage.write_json(storage.join(target.uri, "_mrmodel", "run.json"), run.to_dict())
             storage.write_bytes(storage.join(target.uri, "_SUCCESS"), b"")
+        target.staging.delete()
         self._watcher.say("every shard was finished already: nothing to run")
         if not success:
             raise self._too_many_bad(run)
@@ -265,8 +266,7 @@ def _last_words(staging: Staging, error: MrmodelError) -> MrmodelError:
 
 def _tidy(staging: Staging) -> str:
     """Remove what cannot be resumed; what is left, for people."""
-    store = storage.storage_for(staging.uri)
-    store.delete(staging.folder("work"))
+    staging.clear_work()
     done = staging.count_done()
     if not done:
         staging.delete()

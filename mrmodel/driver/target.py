@@ -43,7 +43,7 @@ def open_target(output: OutputSpec) -> Target:
     uri = storage.normalise(output.uri)
     staging = Staging(storage.join(storage.parent(uri), f".{storage.basename(uri)}.mrmodel"))
     try:
-        _put_back_old(uri, staging)
+        put_back_old(uri, staging)
         entry = storage.storage_for(uri).stat(uri)
     except PermissionError as error:
         raise _not_permitted(uri, error) from error
@@ -72,7 +72,7 @@ def prepare_staging(target: Target, identity: dict[str, str], resume: bool) -> s
             target.staging.delete()
         storage.write_json(target.staging.folder("identity.json"), identity)
         target.staging.clear_errors()
-        storage.storage_for(target.uri).delete(target.staging.folder("work"))
+        target.staging.clear_work()
         return reason
     except PermissionError as error:
         raise _not_permitted(target.uri, error) from error
@@ -102,7 +102,7 @@ def _run_json(uri: str) -> dict[str, Any] | None:
     return storage.read_json(path) if storage.exists(path) else None
 
 
-def _put_back_old(uri: str, staging: Staging) -> None:
+def put_back_old(uri: str, staging: Staging) -> None:
     """A driver that was killed between moving the old output away and moving the new one in left
     no output at all: the old one comes back."""
     old = staging.folder("old")

@@ -14,10 +14,11 @@ nobody killed) finds the name taken and throws its own copy away, so that every 
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from mrmodel import storage
-from mrmodel.errors import MrmodelError
+from mrmodel.errors import JobError, MrmodelError
 from mrmodel.parallel import map_parallel
 
 
@@ -42,8 +43,12 @@ class Staging:
         return folder
 
     def finish(self, folder: str, key: str, record: dict[str, Any]) -> bool:
-        """Make the shard in `folder` the one that counts; False when another attempt was first."""
+        """Make the shard in `folder` the one that counts; False when another attempt was first.
+
+        Raises JobError when `folder` was taken away (see `clear_work`).
+        """
         storage.write_json(storage.join(folder, "record.json"), record)
+        self._check_whole(folder, record)
         self._storage.mkdir(self.folder("done"))
         try:
             self._storage.rename(folder, self.folder("done", key))
@@ -77,8 +82,32 @@ class Staging:
     def count_done(self) -> int:
         return len(self._list("done"))
 
+    def clear_work(self) -> None:
+        """Throw away what attempts have begun. One that still runs cannot finish any more: its
+        folder goes in one step, so that it never finds a part of its files."""
+        work = self.folder("work")
+        if self._storage.stat(work) is not None:
+            gone = self.folder(f"gone-{secrets.token_hex(8)}")
+            self._storage.rename(work, gone)
+            self._storage.delete(gone)
+
     def delete(self) -> None:
+        """Remove everything; what a kill leaves of it is not taken for finished shards."""
+        self._storage.delete(self.folder("identity.json"))
         self._storage.delete(self.uri)
+
+    def _check_whole(self, folder: str, record: dict[str, Any]) -> None:
+        """Writing the record makes the folder anew where a later run has taken it away: what
+        was in it is missing then."""
+        named = [record["part"]] if record["part"] else []
+        named += ["bad.jsonl"] if record["rows"]["bad"] else []
+        for name in named:
+            if self._storage.stat(storage.join(folder, name)) is None:
+                self._storage.delete(folder)
+                raise JobError(
+                    f"{folder} was taken away while its shard was predicted: does another job "
+                    f"write the same output?"
+                )
 
     def _list(self, name: str) -> list[Any]:
         folder = self.folder(name)
