@@ -102,7 +102,7 @@ def _declared(ref: reference.ModelRef, spec: ModelSpec) -> tuple[str, ...] | Non
     """``inputs`` of the model's class: read from the source where it is written plainly there,
     so that the driver need not import what only the nodes have; else by importing it."""
     if ref.kind == "pt2":
-        return None
+        return reference.exported_inputs(Path(ref.source))
     path = Path(ref.source) if ref.kind == "file" else reference.find_module(ref.source)
     known, columns = _in_source(path, ref.name) if path else (False, None)
     if known:

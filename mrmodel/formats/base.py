@@ -85,10 +85,13 @@ class Inspection:
 class InspectOptions:
     """``columns``: the columns of the files that matter, without partition columns (None: all); a
     file that lacks one, or has it with another type, is an InputError. ``types``: column → Arrow
-    type name, given by the user for formats that carry none (``{"price": "float64"}``)."""
+    type name, given by the user for formats that carry none (``{"price": "float64"}``).
+    ``inputs``: the columns that the model reads (None: not known): a few values that do not fit
+    the others do not change the type of such a column."""
 
     columns: tuple[str, ...] | None = None
     types: dict[str, str] = field(default_factory=dict)
+    inputs: tuple[str, ...] | None = None
 
 
 class Format(Protocol):

@@ -31,12 +31,13 @@ from mrmodel.formats.columns import (
 from mrmodel.formats.json_values import convert
 from mrmodel.formats.lines import Fault, first_lines, read_lines, slices
 from mrmodel.formats.records import MAX_RECORD, Entry, Record, parse
-from mrmodel.formats.samples import sample, spread
+from mrmodel.formats.samples import MAJORITY, sample, spread
 from mrmodel.formats.schemas import Merger, given_types, require, twice
 from mrmodel.parallel import map_parallel
 from mrmodel.shards.shard import Piece
 
 _GIVE_TYPE = "; where that is right, give --type {}=TYPE"
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _HEADER_BYTES = 64 << 10  # most headers are shorter; a longer one costs more reads
 
 
@@ -50,7 +51,7 @@ class CsvFormat:
         headers = map_parallel(_header_names, uris)
         chosen = set(spread(uris))
         samples = dict(zip(chosen, map_parallel(_sample, chosen), strict=True))
-        given = given_types(options)
+        given, inputs = given_types(options), options.inputs or ()
         merger = Merger(options, "give its type with --type {column}=TYPE", mix_numbers=True)
         for uri, names in zip(uris, headers, strict=True):
             if names:  # a file without bytes has no rows to lack a column
@@ -59,7 +60,7 @@ class CsvFormat:
                 merger.add(
                     uri,
                     {
-                        n: _infer(records, i) if n in wanted else pa.null()
+                        n: _infer(records, i, n in inputs) if n in wanted else pa.null()
                         for i, n in enumerate(names)
                     },
                 )
@@ -126,12 +127,16 @@ def _sample(uri: str) -> list[list[str]]:
     return [fields for fields in good[1:] if len(fields) == len(good[0])]
 
 
-def _infer(records: list[list[str]], index: int) -> pa.DataType:
-    """int64, double, bool or string, whichever holds all values first; null without values."""
+def _infer(records: list[list[str]], index: int, is_input: bool = False) -> pa.DataType:
+    """int64, double, bool or string, whichever holds all values first; null without values. Of a
+    column that is an input, numbers are found among a few values that are none."""
     values = pa.array([fields[index] for fields in records], pa.string())
     values = pc.utf8_trim_whitespace(values).filter(pc.not_equal(values, ""))
     if not len(values):
         return pa.null()
+    if is_input:
+        numbers = values.filter(pc.match_substring_regex(values, _NUMBER))
+        values = numbers if len(numbers) >= MAJORITY * len(values) else values
     if pc.any(pc.match_substring_regex(values, "^[+-]?0[xX]")).as_py():
         return pa.string()  # Arrow reads 0x1F as 31
     for kind in (pa.int64(), pa.float64()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from mrmodel.formats.base import BadRow, Block, Inspection, InspectOptions, Read
 from mrmodel.formats.columns import bad_row, deliver, file_fields, make_block
 from mrmodel.formats.json_values import convert, infer, settled
 from mrmodel.formats.lines import Fault, read_lines, slices
-from mrmodel.formats.samples import sample, spread
+from mrmodel.formats.samples import MAJORITY, sample, spread
 from mrmodel.formats.schemas import Merger, given_types, missing
 from mrmodel.parallel import map_parallel
 from mrmodel.shards.shard import Piece
@@ -124,7 +125,7 @@ def _objects(uri: str, entries: Iterable[str | Fault]) -> list[dict]:
 
 
 def _type(uri: str, name: str, values: list[Any]) -> pa.DataType:
-    kind = infer(values)
+    kind = infer(values) or _of_most(values)
     if kind is None:
         first, other = _two_that_differ(values)
         raise InputError(
@@ -132,6 +133,19 @@ def _type(uri: str, name: str, values: list[Any]) -> pa.DataType:
             f"give its type with --type {name}=TYPE"
         )
     return kind
+
+
+def _of_most(values: list[Any]) -> pa.DataType | None:
+    """The type of most `values`, None where none is that of MAJORITY of them."""
+    there = [value for value in values if value is not None]
+    kinds = Counter(map(_kind, there)).most_common(1)
+    if not kinds or kinds[0][1] < MAJORITY * len(there):
+        return None
+    return infer([value for value in there if _kind(value) == kinds[0][0]])
+
+
+def _kind(value: Any) -> type:
+    return float if type(value) is int else type(value)
 
 
 def _two_that_differ(values: list[Any]) -> tuple[str, str]:

@@ -9,6 +9,9 @@ from mrmodel.formats.lines import Fault, first_lines
 SAMPLE_BYTES = 1 << 20
 SAMPLE_LINES = 1000
 SAMPLE_FILES = 16
+# values of one kind that make it the column's: those of others are then bad rows, not a reason to
+# refuse the file
+MAJORITY = 0.9
 
 
 def spread(uris: Sequence[str], count: int = SAMPLE_FILES) -> list[str]:

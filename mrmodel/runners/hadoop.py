@@ -11,14 +11,22 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from mrjob.step import StepFailedException
 
 from mrmodel import storage
-from mrmodel.errors import JobError, MrmodelError, UsageError
+from mrmodel.errors import (
+    InputError,
+    JobError,
+    ModelError,
+    ModelOutputError,
+    MrmodelError,
+    UsageError,
+    by_name,
+)
 from mrmodel.runners import yarn
 from mrmodel.runners.base import Launch, Snapshot
 from mrmodel.runners.hadoop_conf import HadoopConf, check_resource_manager, hadoop_binary
@@ -32,6 +40,7 @@ from mrmodel.shards.shard import Shard
 from mrmodel.tasks.reporter import HADOOP_PREFIX
 from mrmodel.tasks.run import path_of
 from mrmodel.tasks.spec import TaskModel, TaskSpec
+from mrmodel.tasks.staging import Staging
 from mrmodel.units import parse_size
 
 JVM_HEAP_MB = 256
@@ -40,6 +49,10 @@ BASE_MEMORY_MB = 1536
 # as read, as parameters, and what a forward pass makes of them
 WEIGHTS_FACTOR = 2.5
 ROUND_MEMORY_MB = 256
+
+LOOK_EVERY = 3.0
+# what a task says when every other attempt would say the same
+_HOPELESS = (ModelError, ModelOutputError, InputError)
 
 
 class HadoopLauncher:
@@ -74,10 +87,8 @@ class HadoopLauncher:
         _shipped_spec(launch, shipment).write(spec_file)
         roads = self._roads(launch, spec_file, shipment, user)
         with ThreadPoolExecutor(max(1, len(roads))) as pool:
-            futures = [pool.submit(road) for road in roads]
             try:
-                for future in futures:
-                    future.result()
+                self._wait([pool.submit(road) for road in roads], launch.staging)
             except BaseException:
                 self._kill_all()
                 raise
@@ -150,6 +161,17 @@ class HadoopLauncher:
                 f"a container of {asked} MB fits no node: the largest has {largest} MB; lower "
                 f"--memory or use a smaller model"
             )
+
+    def _wait(self, futures: list[Future[None]], staging: Staging) -> None:
+        """Wait for all; an error that a second attempt would repeat ends the job at once."""
+        waiting = set(futures)
+        while waiting:
+            done, waiting = wait(waiting, timeout=LOOK_EVERY, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+            for words in staging.errors() if waiting else []:
+                if issubclass(by_name(words["type"]), _HOPELESS):
+                    raise by_name(words["type"])(words["message"], words["detail"])
 
     def _kill_all(self) -> None:
         for submission in self._submissions:

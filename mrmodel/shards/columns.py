@@ -74,7 +74,7 @@ def inspect_files(
     if there is not None:
         check_columns(wish.named, [*there, *_assured(format_name, types), *partitions])
     columns = None if wish.open else tuple(n for n in wish.named if n not in partitions)
-    options = InspectOptions(columns, types)
+    options = InspectOptions(columns, types, wish.inputs)
     found = get_format(format_name).inspect(uris, options)
     schema = _with_assured(found.schema, format_name, wish, types)
     check_columns(wish.named, [*schema.names, *partitions])

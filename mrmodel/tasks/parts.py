@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import datetime
-import json
-import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -15,6 +11,8 @@ import pyarrow.parquet as pq
 
 from mrmodel import storage
 from mrmodel.formats.base import BadRow
+from mrmodel.tasks.json_rows import json_lines, to_rows
+from mrmodel.tensors.outputs import unify, widen
 
 ROW_GROUP_BYTES = 32 << 20
 
@@ -28,14 +26,18 @@ class PartWriter(Protocol):
 
 
 class ParquetPart:
-    """A Parquet file, written in row groups of about 32 MB so that memory stays bounded."""
+    """A Parquet file, written in row groups of about 32 MB so that memory stays bounded.
+
+    The file's schema is settled with the first row group: what was None in every row before then
+    has the type that a later row showed.
+    """
 
     suffix = "parquet"
 
-    def __init__(self, uri: str, schema: pa.Schema, metadata: dict[str, str]):
-        self._schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
+    def __init__(self, uri: str, metadata: dict[str, str]):
+        self._metadata = metadata
         self._file = storage.storage_for(uri).create(uri)
-        self._writer = pq.ParquetWriter(self._file, self._schema)
+        self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_bytes = 0
 
@@ -47,58 +49,45 @@ class ParquetPart:
 
     def close(self) -> None:
         self._flush()
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
         self._file.close()
 
     def _flush(self) -> None:
-        if self._waiting:
-            table = pa.Table.from_batches(self._waiting).cast(self._schema)
-            self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        if not self._waiting:
+            return
+        if self._writer is None:
+            self._open()
+        batches = [unify(self._schema, batch) for batch in self._waiting]
+        table = pa.Table.from_batches(batches, self._schema)
+        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._waiting, self._waiting_bytes = [], 0
+
+    def _open(self) -> None:
+        schema = self._waiting[0].schema
+        for batch in self._waiting[1:]:
+            schema = widen(schema, batch.schema)
+        self._schema = schema
+        metadata = {**(schema.metadata or {}), **self._metadata}
+        self._writer = pq.ParquetWriter(self._file, schema.with_metadata(metadata))
 
 
 class JsonlPart:
-    """One JSON object per line. JSON has no NaN and no infinity: they become null; bytes become
-    base64 text, dates and times ISO 8601."""
+    """One JSON object per line, its values as `json_rows` says."""
 
     suffix = "jsonl"
 
-    def __init__(self, uri: str, schema: pa.Schema, metadata: dict[str, str]):
+    def __init__(self, uri: str, metadata: dict[str, str]):
         self._file = storage.storage_for(uri).create(uri)
 
     def write(self, batch: pa.RecordBatch) -> None:
-        self._file.write(json_lines(batch.to_pylist()))
+        self._file.write(json_lines(to_rows(batch)))
 
     def close(self) -> None:
         self._file.close()
 
 
 PARTS: dict[str, Any] = {"parquet": ParquetPart, "jsonl": JsonlPart}
-
-
-def json_lines(rows: Iterable[dict[str, Any]]) -> bytes:
-    """`rows` as JSON lines, UTF-8."""
-    return "".join(
-        json.dumps(_plain(row), ensure_ascii=False, default=_as_json) + "\n" for row in rows
-    ).encode("utf-8", "backslashreplace")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _as_json(value: Any) -> str:
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    return str(value)
 
 
 class DeadLetters:

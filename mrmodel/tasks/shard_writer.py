@@ -13,7 +13,7 @@ from mrmodel.errors import ModelOutputError
 from mrmodel.tasks.forward import Failure, Result, Success
 from mrmodel.tasks.parts import PARTS, DeadLetters, PartWriter
 from mrmodel.tasks.windows import Window
-from mrmodel.tensors.outputs import unify
+from mrmodel.tensors.outputs import unify, widen
 
 
 class ShardWriter:
@@ -63,14 +63,16 @@ class ShardWriter:
         batch = _side_by_side(kept, outputs)
         if self._part is None:
             uri = storage.join(self._folder, f"part.{self._part_class.suffix}")
-            self._part = self._part_class(uri, batch.schema, self._metadata)
+            self._part = self._part_class(uri, self._metadata)
         self._part.write(batch)
         self.rows_ok += batch.num_rows
 
     def _in_one(self, good: list[Success]) -> pa.RecordBatch:
-        if self._outputs_schema is None:
-            self._outputs_schema = good[0].outputs.schema
-        batches = [unify(self._outputs_schema, success.outputs) for success in good]
+        schema = self._outputs_schema or good[0].outputs.schema
+        for success in good:
+            schema = widen(schema, success.outputs.schema)
+        self._outputs_schema = schema
+        batches = [unify(schema, success.outputs) for success in good]
         return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 

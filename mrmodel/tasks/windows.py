@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from mrmodel.formats.base import BadRow, Block
+from mrmodel.formats.base import RECORD_LIMIT, BadRow, Block
+from mrmodel.tensors.columns import valid_rows
 
 WINDOW_BYTES = 8 << 20
 WINDOW_ROWS = 8192
-RECORD_LIMIT = 10_000
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,13 @@ class Window:
 
     def bad_row(self, index: int, error: str, message: str) -> BadRow:
         """The dead letter for the row at `index`."""
-        record = self.batch.slice(index, 1).to_pylist()[0]
+        record = to_rows(self.batch.slice(index, 1))[0]
         return BadRow(
             source=self.sources[index],
             row=int(self.rows[index]),
             error=error,
             message=message,
-            record=_as_text(record),
+            record=json_text(record)[:RECORD_LIMIT],
         )
 
 
@@ -89,23 +88,21 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
 
 
 def _without_nulls(window: Window, inputs: Sequence[str]) -> Window:
-    columns = [name for name in inputs if window.batch.column(name).null_count]
-    if not columns:
+    keep = valid_rows(window.batch, inputs)
+    if keep.all():
         return window
-    bad, keep = {}, np.ones(len(window), dtype=bool)
-    for name in columns:
-        for index in np.flatnonzero(pc.is_null(window.batch.column(name))):
-            message = f"null in input column {name!r}: expected a value; fill or filter such rows"
-            bad.setdefault(int(index), window.bad_row(int(index), "NullInput", message))
-            keep[index] = False
+    bad = tuple(_null_row(window, int(index), inputs) for index in np.flatnonzero(~keep))
     return replace(
         window,
         batch=window.batch.filter(pa.array(keep)),
         sources=[source for source, kept in zip(window.sources, keep, strict=True) if kept],
         rows=window.rows[keep],
-        bad=window.bad + tuple(bad.values()),
+        bad=window.bad + bad,
     )
 
 
-def _as_text(record: object) -> str:
-    return str(record)[:RECORD_LIMIT]
+def _null_row(window: Window, index: int, inputs: Sequence[str]) -> BadRow:
+    row = window.batch.slice(index, 1)
+    name = next(name for name in inputs if not valid_rows(row, [name])[0])
+    message = f"null in input column {name!r}: expected a value; fill or filter such rows"
+    return window.bad_row(index, "NullInput", message)
