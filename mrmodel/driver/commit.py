@@ -15,7 +15,7 @@ from mrmodel.driver.ledger import Record
 from mrmodel.driver.target import Target, put_back_old
 from mrmodel.errors import JobError
 from mrmodel.parallel import map_parallel
-from mrmodel.tasks.parts import json_lines
+from mrmodel.tasks.json_rows import json_lines
 from mrmodel.tasks.staging import Staging
 
 

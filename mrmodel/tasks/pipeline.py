@@ -7,12 +7,13 @@ need not wait and memory is bounded by windows, never by files or row groups.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mrmodel.errors import MrmodelError
+from mrmodel.errors import ModelOutputError, MrmodelError
 from mrmodel.formats import get_format
 from mrmodel.formats.base import Block, ReadOptions
 from mrmodel.shards.shard import Shard
@@ -22,7 +23,7 @@ from mrmodel.tasks.forward import Forward, Result
 from mrmodel.tasks.shard_writer import ShardWriter
 from mrmodel.tasks.sizing import BatchSizer
 from mrmodel.tasks.windows import Window, windows
-from mrmodel.tensors.columns import take
+from mrmodel.tensors.columns import length, take
 
 WINDOWS_AHEAD = 2
 BATCHES_AHEAD = 4
@@ -71,8 +72,9 @@ class Pipeline:
         sink = Sink(lambda done: self._write(writer, *done), WINDOWS_AHEAD, "write")
         try:
             read = ahead(self._read(shard), WINDOWS_AHEAD, "read")
-            for done in self._predict(ahead(self._prepare(read), BATCHES_AHEAD, "prepare")):
-                sink.put(done)
+            with closing(ahead(self._prepare(read), BATCHES_AHEAD, "prepare")) as works:
+                for done in self._predict(works):
+                    sink.put(done)
             sink.close()
         except BaseException:
             sink.cancel()
@@ -107,6 +109,7 @@ class Pipeline:
             return Work(window, np.arange(0), None, None, last=True)
         prepared = self._forward.prepare(window.batch)
         sizes = np.asarray(self._size(prepared), dtype=float)
+        _check_aligned(prepared, sizes, len(window))
         # longest first: too large a batch shows at once, not at the end
         order = np.argsort(-sizes, kind="stable")
         return Work(window, order, take(prepared, order), sizes[order], last=True)
@@ -171,3 +174,18 @@ def _timed(items: Iterator[Any], clock: Clock, phase: str) -> Iterator[Any]:
         if item is None:
             return
         yield item
+
+
+def _check_aligned(prepared: Any, sizes: np.ndarray, rows: int) -> None:
+    """Rows are put in another order by their sizes: both must have one entry for each."""
+    if sizes.shape != (rows,):
+        raise ModelOutputError(
+            f"size() returned an array of shape {sizes.shape} for a batch of {rows} rows: expected "
+            f"one number per row"
+        )
+    if length(prepared) != rows:
+        raise ModelOutputError(
+            f"prepare() returned a {type(prepared).__name__} that is not one entry per row for a "
+            f"batch of {rows} rows: expected a dict of such arrays or lists, since the model "
+            f"has size()"
+        )

@@ -59,6 +59,13 @@ class PredictTask:
                     if not self._staging.is_done(shard.key):
                         self._run_shard(shard)
                         self._remember_batch_size()
+        except SystemExit as error:
+            told = JobError(
+                f"the model ended the process with sys.exit({error.code!r}): raise an exception "
+                f"for a bad row instead"
+            )
+            self._staging.report_error(self._context.attempt, told)
+            raise told from error
         except Exception as error:
             self._staging.report_error(self._context.attempt, error, _detail(error))
             raise

@@ -30,12 +30,14 @@ class Pulse:
         on_hung: Callable[[str], None],
         driver_pid: int | None = None,
         interval: float = 10.0,
+        patience: float = 30.0,
     ):
         self._limit = limit
         self._on_beat = on_beat
         self._on_hung = on_hung
         self._driver_pid = driver_pid
         self._interval = interval
+        self._patience = patience
         self._doing = "starting"
         self._last = time.monotonic()
         self._stop = threading.Event()
@@ -71,12 +73,17 @@ class Pulse:
             os._exit(HUNG_EXIT_CODE)
 
     def _end_hung(self) -> None:
-        message = f"nothing moved for {self._limit:.0f} s while {self._doing}"
-        faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+        message = f"nothing moved for {self._limit:g} s while {self._doing}"
+        # what hangs may be the storage to which `on_hung` writes: it gets its time, not more
+        telling = threading.Thread(target=self._on_hung, args=(message,), daemon=True)
         try:
-            self._on_hung(message)
+            faulthandler.dump_traceback(file=sys.__stderr__, all_threads=True)
+            print(f"mrmodel: the task hung: {message}", file=sys.__stderr__, flush=True)
+            telling.start()
+            telling.join(self._patience)
         finally:
-            os._exit(HUNG_EXIT_CODE)
+            # a task inside the driver's process is the job: it failed
+            os._exit(1 if self._driver_pid == os.getpid() else HUNG_EXIT_CODE)
 
 
 def _is_running(pid: int) -> bool:

@@ -62,11 +62,11 @@ class Reporter:
     def status(self, text: str) -> None:
         """Set the task's status; on Hadoop this also says that the task is alive."""
         with self._lock:
-            self._send(f"status:{text}")
+            self._send(f"status:{' '.join(text.splitlines())}")
 
     def _send(self, line: str) -> None:
         # one write call per line: other threads print to the same stderr
-        self._stream.write(f"{self._prefix}{line}\n".encode())
+        self._stream.write(f"{self._prefix}{line}\n".encode("utf-8", "backslashreplace"))
         self._stream.flush()
 
     def _write_progress(self) -> None:

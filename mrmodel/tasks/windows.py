@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mrmodel.formats.base import RECORD_LIMIT, BadRow, Block
+from mrmodel.tasks.json_rows import json_text, to_rows
 from mrmodel.tensors.columns import valid_rows
 
 WINDOW_BYTES = 8 << 20
