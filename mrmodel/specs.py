@@ -75,7 +75,8 @@ class OutputSpec(Spec):
 class ExecutionSpec(Spec):
     """How and where tasks run. `workers`: processes of the local runner (None: the cores);
     `threads`: torch threads per task (None: 1 on local, the container's vcores on hadoop, the
-    cores inline); `memory`: bytes per container (None: estimated); `batch_timeout`: seconds that
+    cores inline); `memory`: bytes per container (None: estimated); `python`: the interpreter on
+    the nodes; `env`: an archive with a Python environment for them; `batch_timeout`: seconds that
     one batch, or loading the model, may take; `mrjob_args`: further arguments for mrjob."""
 
     runner: str = "inline"
@@ -86,6 +87,7 @@ class ExecutionSpec(Spec):
     vcores: int = 1
     memory: str | None = None
     python: str | None = None
+    env: str | None = None
     jobconf: dict[str, str] = field(default_factory=dict)
     batch_timeout: float = 1800.0
     mrjob_args: tuple[str, ...] = ()

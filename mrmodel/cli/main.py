@@ -95,7 +95,6 @@ def _stack_if_wanted() -> str:
 
 def _quiet_libraries() -> None:
     """mrjob talks much about what mrmodel says in its own words; -v brings it back."""
-    logging.getLogger("mrjob").addHandler(logging.NullHandler())
     logging.getLogger("mrjob").propagate = False
 
 

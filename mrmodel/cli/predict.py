@@ -108,6 +108,12 @@ DTYPES = click.Choice(["float32", "float64", "bfloat16", "float16"])
     "--python", metavar="PATH", help="Python interpreter on the nodes.  [default: this one]"
 )
 @click.option(
+    "--env",
+    metavar="ARCHIVE",
+    help="Python environment for the nodes: a relocatable one (conda-pack, venv-pack), as .tar.gz "
+    "or .zip, local or on hdfs://.",
+)
+@click.option(
     "--batch-timeout",
     type=float,
     default=1800,
@@ -171,7 +177,7 @@ def job_of(options: dict[str, Any]) -> Any:
         options["resume"],
     )  # fmt: skip
     names = ("runner", "batch_size", "shard_size", "workers", "threads", "vcores", "memory",
-             "python", "batch_timeout")  # fmt: skip
+             "python", "env", "batch_timeout")  # fmt: skip
     execution = ExecutionSpec(
         **{name: options[name] for name in names},
         jobconf=dict(options["jobconf"]),

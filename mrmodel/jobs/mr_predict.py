@@ -7,6 +7,7 @@ mrmodel's; on the nodes the same file is the mapper.
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ RUNNERS = {
 }
 # named, not imported: nodes have no use for the driver
 DRIVER = "mrmodel.driver.script:run_script"
+
+# what mrjob logs is for those who ask for it (-v), as with every library
+logging.getLogger("mrjob").addHandler(logging.NullHandler())
 
 
 class MRPredict(MRJob):

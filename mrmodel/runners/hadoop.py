@@ -37,6 +37,7 @@ from mrmodel.runners.streaming import Submission, Submissions
 from mrmodel.shards.hadoop import HadoopPlan, hadoop_split_plan
 from mrmodel.shards.plan import Plan
 from mrmodel.shards.shard import Shard
+from mrmodel.specs import ExecutionSpec
 from mrmodel.tasks.reporter import HADOOP_PREFIX
 from mrmodel.tasks.run import path_of
 from mrmodel.tasks.spec import TaskModel, TaskSpec
@@ -82,7 +83,9 @@ class HadoopLauncher:
         self._kept = len(launch.finished)
         self._check_memory(launch)
         user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
-        shipment = ship(launch.code, launch.weights, user, _file_system(launch))
+        shipment = ship(
+            launch.code, launch.weights, launch.execution.env, user, _file_system(launch)
+        )
         spec_file = launch.folder / "task-spec.json"
         _shipped_spec(launch, shipment).write(spec_file)
         roads = self._roads(launch, spec_file, shipment, user)
@@ -231,7 +234,7 @@ def _common_args(launch: Launch, user: str) -> list[str]:
     }
     return [
         *("-r", "hadoop", "--no-bootstrap-mrjob", "--no-check-input-paths", "--no-read-logs"),
-        *("--cleanup-on-failure", "ALL", "--python-bin", execution.python or sys.executable),
+        *("--cleanup-on-failure", "ALL", "--python-bin", _interpreter(execution)),
         *_jobconf_args(jobconf),
         *(word for k, v in environment.items() for word in ("--cmdenv", f"{k}={v}")),
     ]
@@ -242,7 +245,14 @@ def _jobconf_args(jobconf: dict[str, object]) -> list[str]:
 
 
 def _files_args(shipment: Shipment) -> list[str]:
-    return [word for file in shipment.files for word in ("--files", file)]
+    archives = ["--archives", shipment.env] if shipment.env else []
+    return [*archives, *(word for file in shipment.files for word in ("--files", file))]
+
+
+def _interpreter(execution: ExecutionSpec) -> str:
+    """As asked, else that of the archive, else the driver's own: clusters often have the same
+    Python at the same place everywhere."""
+    return execution.python or ("env/bin/python" if execution.env else sys.executable)
 
 
 def _file_system(launch: Launch) -> str:

@@ -13,26 +13,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mrmodel import storage
+from mrmodel.errors import UsageError
 from mrmodel.models.code import package_zip
 from mrmodel.models.weights import resolve_weights
 
 _CHUNK = 8 << 20
+_ARCHIVES = (".tar.gz", ".tgz", ".zip")
 
 
 @dataclass(frozen=True)
 class Shipment:
     """`files`: ``URI#NAME`` for each file that tasks find as NAME in their folder; `links`: the
-    names of the weights among them (name in the weights folder → NAME)."""
+    names of the weights among them (name in the weights folder → NAME). `env`: ``URI#env`` of
+    the archive that YARN unpacks into the folder ``env``."""
 
     files: tuple[str, ...]
     links: dict[str, str]
     weights_is_folder: bool
+    env: str | None = None
 
 
-def ship(code: bytes | None, weights: str | None, user: str, defaults: str) -> Shipment:
-    """Put mrmodel itself, the user's `code` (a zip) and `weights` (a local path) on HDFS.
+def ship(
+    code: bytes | None, weights: str | None, env: str | None, user: str, defaults: str
+) -> Shipment:
+    """Put mrmodel itself, the user's `code` (a zip), `weights` (a local path) and `env` (an
+    archive, a local path or a URI) on HDFS.
 
-    `defaults` is the URI of the file system, ``hdfs://NAMENODE``.
+    `defaults` is the URI of the file system, ``hdfs://NAMENODE``. Raises UsageError for an
+    archive that is missing or of a kind that YARN does not unpack.
     """
     cache = storage.join(defaults, "user", user, ".mrmodel", "cache")
     files = [f"{_put_bytes(cache, package_zip().data)}#mrmodel.zip"]
@@ -46,7 +54,18 @@ def ship(code: bytes | None, weights: str | None, user: str, defaults: str) -> S
             links[name] = f"weights-{index:04d}"
             path = root / name if is_folder else root
             files.append(f"{_put_file(cache, path)}#{links[name]}")
-    return Shipment(tuple(files), links, is_folder)
+    return Shipment(tuple(files), links, is_folder, _put_env(cache, env) if env else None)
+
+
+def _put_env(cache: str, env: str) -> str:
+    ending = next((end for end in _ARCHIVES if env.endswith(end)), None)
+    if ending is None or not storage.exists(env):
+        wrong = "it does not exist" if ending else f"received {env}"
+        raise UsageError(f"--env {env}: expected an archive ({', '.join(_ARCHIVES)}): {wrong}")
+    if not storage.is_local(env):
+        return f"{storage.normalise(env)}#env"
+    # YARN goes by the ending
+    return f"{_put_file(cache, Path(storage.normalise(env)), f'env{ending}')}#env"
 
 
 def _put_bytes(cache: str, data: bytes) -> str:
@@ -56,8 +75,8 @@ def _put_bytes(cache: str, data: bytes) -> str:
     return uri
 
 
-def _put_file(cache: str, path: Path) -> str:
-    uri = storage.join(cache, _sha256(path), "data")
+def _put_file(cache: str, path: Path, name: str = "data") -> str:
+    uri = storage.join(cache, _sha256(path), name)
     if storage.exists(uri):
         return uri
     # under another name until it is whole: another job may look for it at this moment

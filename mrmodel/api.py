@@ -1,0 +1,103 @@
+"""The same jobs from Python: ``mrmodel.predict(...)``."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mrmodel.driver.predict import Job, Watcher
+from mrmodel.driver.predict import predict as run_predict
+from mrmodel.driver.progress import ProgressWatcher
+from mrmodel.driver.run import Run
+from mrmodel.errors import UsageError
+from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec
+
+PathLike = str | os.PathLike
+
+
+def predict(
+    model: str | type,
+    data: PathLike | Sequence[PathLike],
+    output: PathLike,
+    *,
+    runner: str = "inline",
+    weights: PathLike | None = None,
+    model_args: Mapping[str, Any] | None = None,
+    py_files: Sequence[PathLike] = (),
+    inputs: Sequence[str] | None = None,
+    keep: Sequence[str] | None = None,
+    format: str = "auto",
+    types: Mapping[str, str] | None = None,
+    image_size: tuple[int, int] | None = None,
+    output_format: str = "parquet",
+    batch_size: str | int = "auto",
+    device: str = "auto",
+    dtype: str = "float32",
+    max_bad: str | int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: bool = False,
+    **execution: Any,
+) -> Run:
+    """Run `model` over `data` and write its predictions to the folder `output`.
+
+    `model` is what the command line takes (``file.py:Name``, ``package.module:Name``, a ``.pt2``
+    file), or a class that lives in a file. `data` is a path, glob or URI, or several. The other
+    arguments are the options of ``mrmodel predict``; `execution` are those of `ExecutionSpec`
+    (``shard_size``, ``workers``, ``threads``, ``memory``, ``jobconf``, …).
+
+    Returns the run: ``run.rows``, ``run.seconds``, ``run.output``, … as in run.json. Raises
+    MrmodelError as the command line would exit: TooManyBadRowsError where it exits with 3.
+
+    Example::
+
+        run = mrmodel.predict("model.py:Net", "data/*.parquet", "out", inputs=["x", "y"])
+        print(run.rows["ok"], run.output)
+    """
+    job = Job(
+        ModelSpec(
+            _reference(model),
+            dict(model_args or {}),
+            _text(weights),
+            tuple(map(os.fspath, py_files)),
+            device,
+            dtype,
+        ),
+        DataSpec(_texts(data), format, _names(inputs), _names(keep), dict(types or {}), image_size),
+        OutputSpec(os.fspath(output), output_format, str(max_bad), overwrite, resume),
+        ExecutionSpec.from_dict({"runner": runner, "batch_size": str(batch_size), **execution}),
+    )
+    return run_predict(job, ProgressWatcher() if progress else Watcher())
+
+
+def _reference(model: str | type) -> str:
+    if isinstance(model, str | os.PathLike):
+        return os.fspath(model)
+    try:
+        path = Path(inspect.getfile(model))
+    except (TypeError, OSError):
+        path = None
+    if path is None or path.suffix != ".py" or "." in model.__qualname__:
+        raise UsageError(
+            f"model: expected file.py:Name, or a class at the top level of a file, but received "
+            f"{model!r}: tasks must be able to import it"
+        )
+    return f"{path}:{model.__name__}"
+
+
+def _texts(data: PathLike | Sequence[PathLike]) -> tuple[str, ...]:
+    several = [data] if isinstance(data, str | os.PathLike) else data
+    return tuple(os.fspath(one) for one in several)
+
+
+def _text(path: PathLike | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def _names(columns: Sequence[str] | None) -> tuple[str, ...] | None:
+    if isinstance(columns, str):
+        raise UsageError(f"expected a list of column names but received the text {columns!r}")
+    return None if columns is None else tuple(columns)
