@@ -32,7 +32,8 @@ def checkout(tmp_path):
     """A folder with what quickstart looks at, in a path with a space."""
     folder = tmp_path / "a checkout"
     (folder / "scripts").mkdir(parents=True)
-    shutil.copy(REPOSITORY / "scripts" / "quickstart", folder / "scripts")
+    for name in ("quickstart", "_venv.sh"):
+        shutil.copy(REPOSITORY / "scripts" / name, folder / "scripts")
     shutil.copy(REPOSITORY / "setup.cfg", folder)
     (folder / "stub").write_text(STUB)
     (folder / "stub").chmod(0o755)
