@@ -115,6 +115,7 @@ def _values(cluster):
         "NODES": cluster.nodes,
         "NODE_MEMORY": cluster.memory,
         "NODE_VCORES": cluster.vcores,
+        "REPLICATION": min(2, cluster.nodes),
         "USER": getpass.getuser(),
         **master_ports(cluster),
     }

@@ -28,6 +28,7 @@ class Cluster:
     env: dict[str, str]  # os.environ with HADOOP_HOME, HADOOP_CONF_DIR, JAVA_HOME and PATH
     namenode: str  # hdfs://host:port
     rm_url: str  # http://host:port
+    history_url: str  # http://host:port
     nodes: int
 
     def run(self, *command, **options):
@@ -39,6 +40,10 @@ class Cluster:
     def rm(self, path):
         """JSON of the ResourceManager's REST interface: rm('cluster/apps')."""
         return get_json(f"{self.rm_url}/ws/v1/{path}")
+
+    def history(self, path):
+        """JSON of the history server's REST interface: history('jobs/job_1_2/counters')."""
+        return get_json(f"{self.history_url}/ws/v1/history/mapreduce/{path}")
 
 
 def get_json(url):
@@ -65,7 +70,8 @@ def describe(folder):
     state = json.loads((folder / "state.json").read_text())
     pages = {daemon["name"]: daemon["url"] for daemon in state["daemons"]}
     namenode = f"hdfs://127.0.0.1:{state['base_port']}"  # the first port of the block
-    return Cluster(folder, env, namenode, pages["resourcemanager"], state["nodes"])
+    resource_manager, history = pages["resourcemanager"], pages["historyserver"]
+    return Cluster(folder, env, namenode, resource_manager, history, state["nodes"])
 
 
 @pytest.fixture(scope="session")
