@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 
 from mrmodel.errors import UsageError
@@ -17,10 +18,10 @@ def parse_size(text: str | int, name: str = "size") -> int:
     Raises UsageError when `text` is not a size above zero.
     """
     match = _SIZE.match(str(text))
-    size = int(float(match[1]) * 1024 ** _POWERS[match[2].lower()]) if match else 0
-    if size <= 0:
+    size = float(match[1]) * 1024 ** _POWERS[match[2].lower()] if match else 0.0
+    if not 1 <= size < math.inf:
         raise UsageError(f"{name}: expected a size such as 128MB or 4GB but received {text!r}")
-    return size
+    return int(size)
 
 
 def format_size(size: float) -> str:
@@ -43,7 +44,7 @@ def parse_budget(text: str | int) -> tuple[int | None, float | None]:
         amount = float(number) if value.endswith("%") else int(number)
     except ValueError:
         amount = -1
-    if amount < 0 or (value.endswith("%") and amount > 100):
+    if not amount >= 0 or (value.endswith("%") and amount > 100):  # NaN is neither
         raise UsageError(
             f"--max-bad: expected a number of rows (10) or a share (2%) but received {text!r}"
         )

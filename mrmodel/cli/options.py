@@ -19,7 +19,11 @@ class Columns(click.ParamType):
     name = "COL,..."
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
-        return parse_columns(value) or () if isinstance(value, str) else tuple(value)
+        if isinstance(value, str):
+            return parse_columns(value) or ()
+        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+            self.fail(f"expected column names but received {value!r}", param, ctx)
+        return tuple(value)
 
 
 class JsonObject(click.ParamType):

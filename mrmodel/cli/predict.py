@@ -115,7 +115,7 @@ DTYPES = click.Choice(["float32", "float64", "bfloat16", "float16"])
 )
 @click.option(
     "--batch-timeout",
-    type=float,
+    type=click.FloatRange(0, min_open=True),
     default=1800,
     show_default=True,
     metavar="SECONDS",

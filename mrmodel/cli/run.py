@@ -19,7 +19,13 @@ else:
 
 COMMANDS = {"predict": predict}
 # how a job file says what the command line says by position, or by another name
-_NAMES = {"input": "inputs_", "format": "input_format", "type": "types", "conf_path": "conf_paths"}
+_NAMES = {
+    "input": "inputs_",
+    "format": "input_format",
+    "type": "types",
+    "conf_path": "conf_paths",
+    "json": "as_json",
+}
 
 
 @click.command(
@@ -85,7 +91,7 @@ def _defaults(file: Path, command: click.Command, values: dict[str, Any]) -> dic
 
 def _key(name: str) -> str:
     names = {parameter: key for key, parameter in _NAMES.items()}
-    return names.get(name, {"as_json": "json"}.get(name, name)).replace("_", "-")
+    return names.get(name, name).replace("_", "-")
 
 
 def _listed(parameter: click.Parameter, value: Any) -> Any:

@@ -16,6 +16,7 @@ from mrmodel.models import code as user_code
 from mrmodel.models import importing, reference
 from mrmodel.models.weights import hash_weights, resolve_weights
 from mrmodel.specs import ModelSpec
+from mrmodel.tasks.model import import_paths
 
 # classes that have no columns of their own to say; any other base may
 _PLAIN_BASES = {"Predictor", "Module", "LightningModule", "object"}
@@ -107,9 +108,8 @@ def _declared(ref: reference.ModelRef, spec: ModelSpec) -> tuple[str, ...] | Non
     known, columns = _in_source(path, ref.name) if path else (False, None)
     if known:
         return columns
-    sys.path[:0] = [str(Path(path).resolve().parent) for path in spec.py_files]
-    value = getattr(importing.import_object(ref), "inputs", None)
-    return tuple(value) if isinstance(value, list | tuple) else None
+    sys.path[:0] = import_paths(spec.py_files)
+    return _columns(getattr(importing.import_object(ref), "inputs", None))
 
 
 def _in_source(path: Path, name: str | None) -> tuple[bool, tuple[str, ...] | None]:
@@ -136,7 +136,19 @@ def _literal(statement: Any) -> tuple[bool, tuple[str, ...] | None]:
         value = ast.literal_eval(statement.value)
     except (ValueError, TypeError):
         return False, None
-    return True, tuple(value) if value is not None else None
+    return True, _columns(value)
+
+
+def _columns(value: Any) -> tuple[str, ...] | None:
+    """The columns that a class names in ``inputs``; None where that is something else. Raises
+    ModelError for a str, of which each letter would be a column."""
+    if isinstance(value, str):
+        raise ModelError(
+            f"inputs = {value!r} in the model's class: expected a list of column names; write "
+            f"inputs = [{value!r}]"
+        )
+    is_names = isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+    return tuple(value) if is_names else None
 
 
 def identity(files: ModelFiles, options: dict[str, Any]) -> dict[str, str]:

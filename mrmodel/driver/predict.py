@@ -13,7 +13,13 @@ from mrmodel.driver import commit, ledger
 from mrmodel.driver.model_files import ModelFiles, find_model, identity
 from mrmodel.driver.run import Run, describe
 from mrmodel.driver.signals import terminate_is_interrupt
-from mrmodel.driver.target import Target, difference_to_output, open_target, prepare_staging
+from mrmodel.driver.target import (
+    Target,
+    check_input,
+    difference_to_output,
+    open_target,
+    prepare_staging,
+)
 from mrmodel.errors import InterruptedJobError, MrmodelError, TooManyBadRowsError
 from mrmodel.jobs.mr_predict import MRPredict
 from mrmodel.runners.base import Launch, Launcher, launcher_for
@@ -84,6 +90,7 @@ class _Predict:
         target = open_target(self._job.output)
         files = find_model(self._job.model, self._job.data.inputs is None, self._folder)
         plan = plan_data(self._job.data, files.declared, shard_size)
+        check_input(target, (source.uri for source in plan.sources))
         self._identity = identity(files, self._options(plan))
         shards = self._launcher.shards(plan, shard_size)
         already = self._already_complete(target, shards)
@@ -113,6 +120,8 @@ class _Predict:
             "inputs": plan.inputs,
             "keep": plan.keep,
             "format": plan.format,
+            # types that were inferred change when the input grows
+            "schema": [(column.name, str(column.type)) for column in plan.schema],
             "types": self._job.data.types,
             "image_size": self._job.data.image_size,
             "output_format": self._job.output.format,

@@ -154,7 +154,7 @@ def _look(launcher: Launcher, gauge: Gauge, view: _Lines | _Bar, stop: threading
         while not stop.wait(LOOK_EVERY):
             try:
                 view.show(gauge, launcher.snapshot())
-            except OSError:
+            except Exception:  # noqa: BLE001
                 continue  # looking may fail where working does not; the next look may succeed
     finally:
         view.close()

@@ -12,6 +12,7 @@ from mrmodel.driver.predict import Job, predict
 from mrmodel.driver.progress import ProgressWatcher
 from mrmodel.errors import MrmodelError, UsageError
 from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec
+from mrmodel.units import parse_columns
 
 # what this script's own options are to mrjob's parser; all others go to the runner as they are
 _OURS = {
@@ -47,8 +48,8 @@ def _job(script: Any) -> Job:
         ModelSpec(model, weights=options.weights or script.WEIGHTS),
         DataSpec(
             tuple(options.args),
-            inputs=_columns(options.inputs or script.INPUTS),
-            keep=_columns(options.keep or script.KEEP),
+            inputs=parse_columns(options.inputs or script.INPUTS),
+            keep=parse_columns(options.keep or script.KEEP),
         ),
         OutputSpec(
             options.output_dir,
@@ -84,7 +85,3 @@ def mrjob_args(argv: list[str], inputs: list[str]) -> list[str]:
         else:
             kept.append(word)
     return kept
-
-
-def _columns(text: str | None) -> tuple[str, ...] | None:
-    return tuple(text.split(",")) if text is not None else None

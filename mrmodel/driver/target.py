@@ -9,6 +9,8 @@ there.
 from __future__ import annotations
 
 import getpass
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,8 +78,19 @@ def prepare_staging(target: Target, identity: dict[str, str], resume: bool) -> s
         return reason
     except PermissionError as error:
         raise _not_permitted(target.uri, error) from error
-    except NotADirectoryError as error:
+    except OSError as error:
         raise UsageError(f"output {target.uri} cannot be made: {error}") from error
+
+
+def check_input(target: Target, uris: Iterable[str]) -> None:
+    """Raise UsageError when one of the input files `uris` lies in OUTPUT: replacing OUTPUT would
+    delete it, and predictions would be read as input."""
+    inside = next((uri for uri in uris if uri.startswith(target.uri.rstrip("/") + "/")), None)
+    if inside is not None:
+        raise UsageError(
+            f"input file {inside} lies in the output {target.uri}: name another output, or narrow "
+            f"the input"
+        )
 
 
 def difference_to_output(target: Target, identity: dict[str, str]) -> str | None:
@@ -112,6 +125,13 @@ def put_back_old(uri: str, staging: Staging) -> None:
 
 def _not_permitted(uri: str, error: Exception) -> UsageError:
     return UsageError(
-        f"output {uri} cannot be written as user {getpass.getuser()}: {error}; choose a folder "
-        f"that you may write, or ask for the permission"
+        f"output {uri} cannot be written as user {_user()}: {error}; choose a folder that you may "
+        f"write, or ask for the permission"
     )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in many containers
+        return str(os.geteuid())

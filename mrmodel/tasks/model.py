@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mrmodel.models.loading import load_predictor
 from mrmodel.tasks.spec import TaskModel
 
 CODE_ZIP = "code.zip"
+ARCHIVES = (".zip", ".whl", ".egg")
 
 
 def set_threads(threads: int) -> None:
@@ -30,6 +32,8 @@ def load(task_model: TaskModel, inputs: tuple[str, ...] | None) -> Any:
     ref = spec.ref
     if task_model.shipped:
         ref = _unpack_code(ref)
+    else:
+        sys.path[:0] = import_paths(spec.py_files)
     return load_predictor(
         ref,
         model_args=spec.args,
@@ -38,6 +42,13 @@ def load(task_model: TaskModel, inputs: tuple[str, ...] | None) -> Any:
         dtype=spec.dtype,
         inputs=list(inputs) if inputs is not None else None,
     )
+
+
+def import_paths(py_files: Sequence[str]) -> list[str]:
+    """What sys.path needs for the code that --py-files names: the folders that hold files and
+    packages, and archives themselves."""
+    paths = [Path(path).resolve() for path in py_files]
+    return [str(path if path.suffix in ARCHIVES else path.parent) for path in paths]
 
 
 def _unpack_code(ref: str) -> str:
