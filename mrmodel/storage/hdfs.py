@@ -84,10 +84,12 @@ class HdfsStorage:
         uri = normalise(uri)
         options = WriteOptions(overwrite=True, create_parent=True, permission=_mode(0o666))
         try:
-            file = self._do(uri, "create", split(uri)[2], options)
+            writer = Writer(
+                uri, lambda: self._do(uri, "create", split(uri)[2], options), self._call
+            )
         except FileExistsError:
             raise os_error(errno.EISDIR, uri) from None
-        return pa.PythonFile(Writer(uri, file, self._call), mode="w")
+        return pa.PythonFile(writer, mode="w")
 
     def mkdir(self, uri: str) -> None:
         uri = normalise(uri)

@@ -2,7 +2,7 @@
 
 The library tries for minutes to reach a NameNode that is down, waits without limit for one that
 has stopped, and Ctrl-C cannot reach a thread that is inside it. So each call runs in a thread of
-its own and is waited for here (0.1 ms a call, where the call itself takes 1 ms or more).
+its own and is waited for here (0.6 ms more for a call of 0.3 ms, on two busy cores).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Caller:
             reason = self._try_to_connect()
             raise (unreachable(uri, reason) if reason else stuck(uri, limit)) from None
         if error is not None:
-            raise translate(error, uri) from error
+            raise translate(error, uri, self._is_up) from error
         self.answered = True
         return result
 
@@ -65,6 +65,9 @@ class Caller:
             if time.monotonic() >= end or reason != "connection refused":
                 raise unreachable(uri, reason)
             time.sleep(0.5)
+
+    def _is_up(self) -> bool:
+        return self.answered and self._address is not None and not self._try_to_connect()
 
     def _try_to_connect(self) -> str:
         """Why a connection to the NameNode fails; empty where it does not."""

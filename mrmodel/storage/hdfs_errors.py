@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Callable
 
 from mrmodel.errors import MrmodelError, ServiceError, UsageError
 
@@ -40,7 +41,8 @@ _BUSY = {
 }
 # what the Rust error is called → what is wrong and what to do
 _SERVICE = {
-    "DataTransferError": "the DataNodes that hold it do not answer: see `hdfs dfsadmin -report`",
+    "DataTransferError": "a DataNode that it lies on, or goes to, does not answer: see "
+    "`hdfs dfsadmin -report`",
     "OperationFailed": "no DataNode has taken the data: see `hdfs dfsadmin -report`",
     "BlocksNotFound": "its blocks are missing: see `hdfs fsck PATH -files -blocks -locations`",
     "GSSAPIError": "Kerberos refused: is there a ticket (klist; kinit)?",
@@ -63,6 +65,17 @@ def unreachable(uri: str, reason: str) -> ServiceError:
     )
 
 
+def blames_data_node(error: Exception) -> bool:
+    """Whether `error` is that a DataNode failed, so that another may do."""
+    return getattr(error, "data_node", False)
+
+
+def _data_node_error(uri: str, name: str, reason: str) -> ServiceError:
+    error = ServiceError(f"{uri}: {_SERVICE[name]} ({reason})")
+    error.data_node = True
+    return error
+
+
 def stuck(uri: str, seconds: float) -> ServiceError:
     """A call about `uri` did not end, though the NameNode takes connections."""
     return ServiceError(
@@ -71,8 +84,13 @@ def stuck(uri: str, seconds: float) -> ServiceError:
     )
 
 
-def translate(error: BaseException, uri: str) -> Exception:
-    """The error to raise in place of `error`, which hdfs-native raised about `uri`."""
+def translate(
+    error: BaseException, uri: str, name_node_up: Callable[[], bool] = lambda: False
+) -> Exception:
+    """The error to raise in place of `error`, which hdfs-native raised about `uri`.
+
+    `name_node_up` is asked when a connection broke: if it is up, a DataNode's did.
+    """
     text = str(error)
     if isinstance(error, MrmodelError):
         return error
@@ -86,9 +104,11 @@ def translate(error: BaseException, uri: str) -> Exception:
         if isinstance(error, kind):
             return os_error(code, uri, _first_line(text) if " " in text else "")
     if isinstance(error, OSError):
-        return _from_io_error(text, uri)
+        return _from_io_error(text, uri, name_node_up)
     if isinstance(error, NotImplementedError):
         return ServiceError(f"{uri}: {_SERVICE['UnsupportedFeature']}: {text}")
+    if text.startswith("IOError("):
+        return _from_io_error(text, uri, name_node_up)
     return _from_debug_text(text, uri)
 
 
@@ -97,10 +117,11 @@ def os_error(code: int, uri: str, why: str = "") -> OSError:
     return OSError(code, why or os.strerror(code), uri)
 
 
-def _from_io_error(text: str, uri: str) -> Exception:
-    """An error of a socket. One of a DataNode's is a DataTransferError, so this is the NameNode."""
+def _from_io_error(text: str, uri: str, name_node_up: Callable[[], bool]) -> Exception:
     code = _OS_CODE.search(text)
-    reason = os.strerror(int(code[1])).lower() if code else text
+    reason = os.strerror(int(code[1])).lower() if code else _first_line(text)
+    if name_node_up():
+        return _data_node_error(uri, "DataTransferError", reason)
     return unreachable(uri, reason)
 
 
@@ -108,11 +129,11 @@ def _from_debug_text(text: str, uri: str) -> Exception:
     rpc = _RPC.match(text)
     if rpc:
         return _from_name_node(rpc[1].rpartition(".")[2].rpartition("$")[2], rpc[2], uri)
-    if text.startswith("IOError("):
-        return _from_io_error(text, uri)
     name = re.match(r"\w*", text)[0]
     if name == "UrlParseError":
         return UsageError(f"{uri}: expected hdfs://HOST:PORT/PATH: {text}")
+    if name in ("DataTransferError", "OperationFailed"):
+        return _data_node_error(uri, name, _first_line(text))
     if name in _SERVICE:
         return ServiceError(f"{uri}: {_SERVICE[name]} ({_first_line(text)})")
     return os_error(errno.EIO, uri, _first_line(text))
@@ -121,7 +142,7 @@ def _from_debug_text(text: str, uri: str) -> Exception:
 def _from_name_node(exception: str, message: str, uri: str) -> Exception:
     message = _first_line(message)
     if "could only be written to" in message or "could only be replicated to" in message:
-        return ServiceError(f"{uri}: {_SERVICE['OperationFailed']} ({message})")
+        return _data_node_error(uri, "OperationFailed", message)
     if exception in _BUSY:
         return ServiceError(f"{uri}: HDFS {_BUSY[exception]}")
     code = _CODES.get(exception, errno.EIO)

@@ -7,9 +7,12 @@ fsspec's HdfsFileSystem is not used: it parses paths as URLs, which loses what f
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
+from mrmodel.errors import ServiceError
 from mrmodel.storage.hdfs_calls import Caller
+from mrmodel.storage.hdfs_errors import blames_data_node
 
 # A read that goes on where the last one ended is served from a stream, which the library fills
 # ahead of us; its window bounds what is thrown away when the reader then jumps elsewhere.
@@ -19,6 +22,11 @@ _LAST_WINDOW = 64 << 20
 # small writes (Parquet and JSON writers make many) gathered to one.
 _PULL = 1 << 20
 _WRITE_BUFFER = 4 << 20
+# How much of a new file is kept to write it anew, and the pauses before. In sum they are longer
+# than the 30 s after which a NameNode can avoid a stale DataNode
+# (dfs.namenode.avoid.write.stale.datanode).
+_KEPT = 16 << 20
+_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 class Reader(io.RawIOBase):
@@ -101,15 +109,20 @@ def _pull(stream: Iterator[bytes], rest: memoryview, size: int) -> memoryview:
 class Writer(io.RawIOBase):
     """A new file, for pyarrow.PythonFile. It is whole, and its size right, once closed.
 
-    After a failure nothing more is sent: the library may still be busy with what failed.
+    The NameNode goes on naming a DataNode that has died for ten minutes, and the library cannot
+    ask for another as Hadoop's client does. So a file is written anew, from memory, while it is
+    small; a longer one fails, and its task is tried again. After that nothing more is sent.
     """
 
-    def __init__(self, uri: str, file, call: Caller):
+    def __init__(self, uri: str, create: Callable, call: Caller):
+        """`create` is called for the file of hdfs-native, and again to write it anew."""
         super().__init__()
-        self._uri, self._file, self._call = uri, file, call
+        self._uri, self._create, self._call = uri, create, call
+        self._file = create()
         self._buffer = bytearray()
         self._position = 0
         self._failed = False
+        self._sent: list[bytes] | None = []  # None once there is too much to keep
 
     def writable(self) -> bool:
         return True
@@ -127,22 +140,47 @@ class Writer(io.RawIOBase):
 
     def _send(self) -> None:
         data, self._buffer = bytes(self._buffer), bytearray()
-        if data:
-            self._try(self._file.write, data)
-
-    def _try(self, act, *args: object) -> None:
-        try:
-            self._call(self._uri, act, *args)
-        except BaseException:
-            self._failed = True
-            raise
+        self._deliver([data], closing=False)
 
     def close(self) -> None:
         if self.closed:
             return
         try:
             if not self._failed:
-                self._send()
-                self._try(self._file.close)
+                self._deliver([bytes(self._buffer)] if self._buffer else [], closing=True)
         finally:
             super().close()
+
+    def _deliver(self, pieces: list[bytes], closing: bool) -> None:
+        """Send `pieces`; where a DataNode fails, all pieces so far, to a new file."""
+        self._failed = True  # until all is sent
+        if self._sent is not None:
+            self._sent = [*self._sent, *pieces] if self._position <= _KEPT else None
+        anew = False
+        for pause in (*_PAUSES, None):
+            try:
+                self._send_pieces(self._sent if anew else pieces, closing, anew)
+                break
+            except ServiceError as error:
+                if pause is None or self._sent is None or not blames_data_node(error):
+                    raise
+            time.sleep(pause)
+            anew = True
+        self._failed = False
+
+    def _send_pieces(self, pieces: list[bytes], closing: bool, anew: bool) -> None:
+        if anew:
+            self._file = self._create()
+        try:
+            for piece in pieces:
+                self._call(self._uri, self._file.write, piece)
+            if closing:
+                self._call(self._uri, self._file.close)
+        except BaseException:
+            # when it is collected it would try for 15 s to complete what cannot be completed
+            self._file.close = _nothing
+            raise
+
+
+def _nothing() -> None:
+    pass

@@ -7,8 +7,10 @@ import pytest
 
 from mrmodel import storage as st
 from mrmodel.errors import MrmodelError, ServiceError, UsageError
-from mrmodel.storage import hdfs, hdfs_calls
+from mrmodel.storage import hdfs, hdfs_calls, hdfs_files
+from mrmodel.storage.hdfs_calls import Caller
 from mrmodel.storage.hdfs_errors import translate
+from mrmodel.storage.hdfs_files import Writer
 
 URI = "hdfs://nn:8020/a"
 
@@ -88,7 +90,7 @@ DENIED = 'Permission denied: user=a, access=WRITE, inode=\\"/\\":root:supergroup
         (rpc("org.apache.hadoop.ipc.StandbyException", "x"), ServiceError, "no active NameNode"),
         (rpc("java.io.IOException", "/a could only be written to 0 of"), ServiceError, "-report"),
         (rpc("java.io.IOException", "something new"), OSError, "IOException: something new"),
-        (RuntimeError('DataTransferError("All failed")'), ServiceError, "DataNodes"),
+        (RuntimeError('DataTransferError("All failed")'), ServiceError, "a DataNode"),
         (RuntimeError("NoSASLMechanism"), ServiceError, "hadoop.security.authentication"),
         (OSError("Connection reset by peer (os error 104)"), ServiceError, "connection reset"),
         (NotImplementedError("File encryption"), ServiceError, "encryption zones"),
@@ -102,3 +104,81 @@ def test_errors_of_the_library(error, kind, said):
     assert said in str(translated)
     assert "\n" not in str(translated) and "\\n" not in str(translated)
     assert URI in str(translated) or isinstance(translated, MrmodelError)
+
+
+class Library:
+    """The files that hdfs-native would write; the first `failures` of them fail in `method`."""
+
+    def __init__(self, failures, method, error='DataTransferError("gone")'):
+        self.failures, self.method, self.error = failures, method, error
+        self.files = []
+
+    def create(self):
+        self.files.append(LibraryFile(self, len(self.files) < self.failures))
+        return self.files[-1]
+
+
+class LibraryFile:
+    def __init__(self, library, fails):
+        self._library, self._fails = library, fails
+        self.data, self.whole = b"", False
+
+    def write(self, data):
+        self._fail("write")
+        self.data += data
+
+    def close(self):
+        self._fail("close")
+        self.whole = True
+
+    def _fail(self, method):
+        if self._fails and self._library.method == method:
+            raise RuntimeError(self._library.error)
+
+
+@pytest.fixture
+def writer(monkeypatch):
+    def make(library):
+        monkeypatch.setattr(hdfs_files, "_PAUSES", (0.0, 0.0, 0.0))
+        return Writer(URI, library.create, Caller())
+
+    return make
+
+
+@pytest.mark.parametrize("method", ["write", "close"])
+@pytest.mark.parametrize("size", [1, 9 << 20])
+def test_a_file_is_written_anew_when_a_data_node_fails(writer, method, size):
+    library = Library(3, method)
+    with writer(library) as file:
+        for i in range(3):
+            file.write(bytes([i]) * (size // 3 + 1))
+    *failed, last = library.files
+    assert len(failed) == 3 and not any(f.whole for f in failed)
+    assert last.whole and last.data == b"".join(bytes([i]) * (size // 3 + 1) for i in range(3))
+
+
+def test_a_long_file_is_not_kept_to_be_written_anew(writer):
+    library = Library(1, "close")
+    file = writer(library)
+    file.write(b"x" * (17 << 20))
+    with pytest.raises(ServiceError, match="DataNode"):
+        file.close()
+    assert len(library.files) == 1
+
+
+def test_what_is_not_a_data_nodes_fault_is_not_tried_again(writer):
+    library = Library(1, "write", rpc("x.AccessControlException", "no").args[0])
+    file = writer(library)
+    with pytest.raises(PermissionError):
+        file.write(b"x" * (5 << 20))
+    file.close()
+    assert len(library.files) == 1 and not library.files[0].whole
+
+
+def test_data_nodes_that_all_fail(writer):
+    library = Library(9, "write")
+    file = writer(library)
+    with pytest.raises(ServiceError, match=f"{URI}: a DataNode .* does not answer"):
+        file.write(b"x" * (5 << 20))
+    file.close()
+    assert len(library.files) == 4
