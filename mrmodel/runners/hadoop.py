@@ -52,6 +52,7 @@ WEIGHTS_FACTOR = 2.5
 ROUND_MEMORY_MB = 256
 
 LOOK_EVERY = 3.0
+SHOWN_REASON = 200  # mrjob's reason is a command line of a kilobyte
 # what a task says when every other attempt would say the same
 _HOPELESS = (ModelError, ModelOutputError, InputError)
 
@@ -155,7 +156,9 @@ class HadoopLauncher:
         if found is not None:
             return found
         tail = "\n".join(list(submission.lines)[-20:])
-        return JobError(f"the Hadoop job failed{page}: {error}", detail=tail)
+        reason = str(error)
+        short = reason if len(reason) <= SHOWN_REASON else f"…{reason[-SHOWN_REASON:]}"
+        return JobError(f"the Hadoop job failed{page}: {short}", detail=tail)
 
     def _check_memory(self, launch: Launch) -> None:
         asked, largest = memory_mb(launch), yarn.node_memory(self._pages)
@@ -235,6 +238,8 @@ def _common_args(launch: Launch, user: str) -> list[str]:
     return [
         *("-r", "hadoop", "--no-bootstrap-mrjob", "--no-check-input-paths", "--no-read-logs"),
         *("--cleanup-on-failure", "ALL", "--python-bin", _interpreter(execution)),
+        # mrjob would take the folder of the user that this process runs as
+        *("--hadoop-tmp-dir", storage.join(_file_system(launch), "user", user, ".mrmodel", "tmp")),
         *_jobconf_args(jobconf),
         *(word for k, v in environment.items() for word in ("--cmdenv", f"{k}={v}")),
     ]

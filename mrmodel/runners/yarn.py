@@ -59,13 +59,12 @@ def kill(hadoop: str, application: str) -> None:
 
 
 def task_logs(hadoop: str, application: str) -> str:
-    """What the tasks of `application` wrote to stderr, as far as YARN gives it out."""
+    """The end of the logs of the tasks of `application`, as far as YARN gives it out."""
     yarn = hadoop[: -len("hadoop")] + "yarn"
+    command = [yarn, "logs", "-applicationId", application]
+    ends = ["-log_files", "stderr,syslog", "-size", "-4000"]
     try:
-        done = subprocess.run(
-            [yarn, "logs", "-applicationId", application, "-log_files", "stderr", "-size", "-4000"],
-            capture_output=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = subprocess.run([*command, *ends], capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.decode("utf-8", "replace")
