@@ -35,7 +35,8 @@ def progress(pages: str, application: str) -> JobProgress | None:
         return None
     counters = _get(f"{base}/counters") or {}
     return JobProgress(
-        done=told["job"]["mapsCompleted"],
+        # mapsCompleted counts failed ones too
+        done=told["job"]["successfulMapAttempts"],
         running=told["job"]["mapsRunning"],
         counters=tuple(_own_counters(counters)),
     )
