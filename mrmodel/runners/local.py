@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,28 @@ from typing import IO, Any
 from mrjob.local import LocalMRJobRunner
 from mrjob.step import StepFailedException
 
-from mrmodel.errors import JobError
+from mrmodel.errors import JobError, TaskKilledError
 from mrmodel.runners.base import Launch
 from mrmodel.runners.sim import OneTaskPerFile, SimLauncher
 
 ATTEMPTS = 3  # of a task that was killed; one that failed by itself is not tried again
 STDERR_TAIL = 2000
 KILL_AFTER = 10.0
+
+
+class WorkerFailed(StepFailedException):
+    """A worker process ended with `code`, negative when a signal killed it; `tail` is the end of
+    what it said."""
+
+    def __init__(self, code: int, tail: str, step_num: int, num_steps: int):
+        self.code = code
+        self.tail = tail
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        super().__init__(f"a worker process {how}", step_num, num_steps)
+
+    @property
+    def was_killed(self) -> bool:
+        return self.code < 0
 
 
 class LocalRunner(OneTaskPerFile, LocalMRJobRunner):
@@ -43,7 +58,7 @@ class LocalRunner(OneTaskPerFile, LocalMRJobRunner):
         with ThreadPoolExecutor(self._num_cores()) as pool:
             futures = [pool.submit(func) for func in funcs]
             try:
-                for future in futures:
+                for future in as_completed(futures):
                     future.result()
             except BaseException:
                 self._stop_all()
@@ -73,11 +88,7 @@ class LocalRunner(OneTaskPerFile, LocalMRJobRunner):
             self._processes.add(process)
         code = process.wait()
         if code and not self._stopping:
-            raise StepFailedException(
-                reason=_reason(code, Path(stderr.name)),
-                step_num=step_num,
-                num_steps=self._num_steps(),
-            )
+            raise WorkerFailed(code, _tail(Path(stderr.name)), step_num, self._num_steps())
 
     def _stop_all(self) -> None:
         with self._lock:
@@ -92,10 +103,18 @@ class LocalRunner(OneTaskPerFile, LocalMRJobRunner):
                 process.kill()
 
 
-def _reason(code: int, stderr: Path) -> str:
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    tail = stderr.read_bytes()[-STDERR_TAIL:].decode("utf-8", "replace").strip()
-    return f"a worker process {how}" + (f"; its last words:\n{tail}" if tail else "")
+def _gave_up(failed: WorkerFailed, attempts: int) -> JobError:
+    if not failed.was_killed:
+        return JobError(f"{failed.reason}", detail=failed.tail)
+    return TaskKilledError(
+        f"{failed.reason}, {attempts} times over: signal 9 is most often a lack of memory; lower "
+        f"--workers or --batch-size",
+        detail=failed.tail,
+    )
+
+
+def _tail(stderr: Path) -> str:
+    return stderr.read_bytes()[-STDERR_TAIL:].decode("utf-8", "replace").strip()
 
 
 class LocalLauncher(SimLauncher):
@@ -119,9 +138,12 @@ class LocalLauncher(SimLauncher):
             try:
                 super()._run_manifests(self._left(launch), spec_file)
                 return
-            except JobError:
-                if launch.staging.errors() or attempt == ATTEMPTS:
+            except JobError as error:
+                failed = error.__cause__
+                if not isinstance(failed, WorkerFailed) or launch.staging.errors():
                     raise
+                if not failed.was_killed or attempt == ATTEMPTS:
+                    raise _gave_up(failed, attempt) from error
 
     def _left(self, launch: Launch) -> Launch:
         done = {shard.key for shard in launch.remaining if launch.staging.is_done(shard.key)}

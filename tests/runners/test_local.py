@@ -1,0 +1,195 @@
+"""The local runner: processes that are killed, that fail, that are left alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+
+import psutil
+import pytest
+
+from mrmodel.errors import JobError, TaskKilledError
+from mrmodel.runners.base import Launch
+from mrmodel.runners.local import LocalLauncher
+from mrmodel.shards.shard import Piece, Shard
+from mrmodel.specs import ExecutionSpec
+from mrmodel.tasks.spec import TaskSpec
+from mrmodel.tasks.staging import Staging
+from tests.driver import helpers
+from tests.driver.helpers import ids, model, names, parquet, run
+from tests.runners.mr_fake import MRFake
+
+
+@dataclass(frozen=True)
+class NamedShard(Shard):
+    """A shard whose key is the name of its file."""
+
+    @property
+    def key(self):
+        return self.pieces[0].uri
+
+
+def launch(folder, *files, **options):
+    """A job of one fake shard for each name in `files`."""
+    staging = Staging(str(folder / "staging"))
+    (folder / "local").mkdir()
+    return Launch(
+        job_class=MRFake,
+        spec=TaskSpec("test", {}, {}, staging.uri),
+        plan=None,
+        shards=tuple(NamedShard((Piece(name, 0, 1, 1),)) for name in files),
+        finished=frozenset(),
+        execution=ExecutionSpec(runner="local", **{"workers": 1, **options}),
+        folder=folder / "local",
+        staging=staging,
+    )
+
+
+def tried(folder):
+    return (folder / "staging-tried").read_text().split()
+
+
+def test_a_worker_that_is_killed_is_started_again(tmp_path):
+    with pytest.raises(TaskKilledError, match="killed by signal 9, 3 times over") as raised:
+        LocalLauncher().run(launch(tmp_path, "ok", "kill", "ok2"))
+    assert "\n" not in raised.value.message
+    assert tried(tmp_path) == ["ok", "kill", "kill", "kill"]  # and not "ok" again
+
+
+def test_a_worker_that_ends_by_itself_is_not_started_again(tmp_path):
+    with pytest.raises(JobError, match="a worker process ended with exit code 7$") as raised:
+        LocalLauncher().run(launch(tmp_path, "ok", "exit"))
+    assert raised.value.detail == "my last words"
+    assert tried(tmp_path) == ["ok", "exit"]
+
+
+def test_a_worker_that_says_why_is_not_started_again(tmp_path):
+    job = launch(tmp_path, "error")
+    with pytest.raises(JobError):
+        LocalLauncher().run(job)
+    assert [words["message"] for words in job.staging.errors()] == ["what it was"]
+    assert tried(tmp_path) == ["error"]
+
+
+def test_the_first_failure_ends_the_others(tmp_path):
+    """Whichever worker it comes from: the first sleeps for a minute."""
+    begun = time.monotonic()
+    with pytest.raises(JobError, match="exit code 7"):
+        LocalLauncher().run(launch(tmp_path, "sleep", "exit", workers=2))
+    assert time.monotonic() - begun < 30
+    assert sorted(tried(tmp_path)) == ["exit", "sleep"]
+
+
+def test_one_process_per_core_and_thread(tmp_path):
+    launcher, cores = LocalLauncher(), len(os.sched_getaffinity(0))
+    job = launch(tmp_path)
+    assert launcher.workers(replace(job, execution=ExecutionSpec())) == cores
+    assert launcher.workers(replace(job, execution=ExecutionSpec(threads=64))) == 1
+    assert launcher.workers(replace(job, execution=ExecutionSpec(workers=9))) == 9
+    assert launcher.threads(replace(job, execution=ExecutionSpec())) == 1
+    assert launcher.threads(replace(job, execution=ExecutionSpec(threads=2))) == 2
+
+
+@pytest.fixture
+def lake(tmp_path):
+    for number in range(3):
+        parquet(tmp_path / "in" / f"{number}.parquet", range(number * 10, number * 10 + 10))
+    return tmp_path
+
+
+def test_a_real_worker_that_is_killed(lake):
+    """Same rows as inline, each once; what the model prints does no harm."""
+    code = """
+        class Model(mrmodel.Predictor):
+            inputs = ["x"]
+
+            def predict(self, batch):
+                killed = pathlib.Path(__file__).parent / "killed"
+                if batch["x"][0] == 20 and not killed.exists():
+                    killed.touch()
+                    os.kill(os.getpid(), 9)
+                print("printed by the model")
+                return {"twice": batch["x"] * 2}
+    """
+    options = {"shard_size": "1", "workers": 1}
+    found = run(model(lake, code), lake / "in", lake / "out", runner="local", **options)
+    assert found.runner == "local"
+    assert names(lake) == ["in", "killed", "model.py", "out"]
+    run(f"{lake}/model.py:Model", lake / "in", lake / "inline", **options)
+    assert names(lake / "out") == names(lake / "inline")
+    assert helpers.rows(lake / "out") == helpers.rows(lake / "inline")
+    assert ids(lake / "out") == list(range(30))
+
+
+SLOW = """
+    class Model(mrmodel.Predictor):
+        inputs = ["x"]
+
+        def predict(self, batch):
+            here = pathlib.Path(__file__).parent
+            with (here / "seen").open("a") as file:
+                file.writelines(f"{x}\\n" for x in batch["x"].tolist())
+            while batch["x"][0] >= 10 and not (here / "go on").exists():
+                time.sleep(0.05)
+            return {"twice": batch["x"] * 2}
+"""
+
+
+def start(lake, workers):
+    """The command, as a process that hangs with one of three shards finished."""
+    words = ["predict", model(lake, SLOW), str(lake / "in"), "-o", str(lake / "out")]
+    options = ["-r", "local", "--workers", str(workers), "--shard-size", "1", "-q"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mrmodel", *words, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    done = helpers.staging(lake / "out") / "done"
+    begun = 10 * (1 + workers)
+    while len(names(done)) < 1 or len((lake / "seen").read_text().split()) < begun:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) == workers
+    return process, children
+
+
+def resume(lake):
+    """Run the rest; what was predicted again."""
+    helpers.seen(lake)
+    (lake / "go on").touch()
+    options = {"shard_size": "1", "resume": True}
+    found = run(f"{lake}/model.py:Model", lake / "in", lake / "out", **options)
+    assert ids(lake / "out") == list(range(30))
+    assert (lake / "out" / "_SUCCESS").exists()
+    assert not helpers.staging(lake / "out").exists()
+    return found, sorted(helpers.seen(lake))
+
+
+def test_ctrl_c(lake):
+    process, workers = start(lake, 1)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert stdout == ""
+    assert stderr.startswith("Error: interrupted; 1 finished shards are kept for --resume in /")
+    assert stderr.count("\n") == 1
+    assert psutil.wait_procs(workers, 1)[1] == []
+    assert names(lake) == [".out.mrmodel", "in", "model.py", "seen"]
+    found, again = resume(lake)
+    assert found.kept == 1
+    assert again == [float(n) for n in range(10, 30)]
+
+
+def test_driver_that_is_killed(lake):
+    """Its workers end by themselves, and --resume does not do again what they finished."""
+    process, workers = start(lake, 2)
+    process.kill()
+    process.communicate()
+    assert psutil.wait_procs(workers, 10)[1] == []
+    assert not (lake / "out").exists()
+    found, again = resume(lake)
+    assert found.kept == 1
+    assert again == [float(n) for n in range(10, 30)]
