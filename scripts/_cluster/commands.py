@@ -48,7 +48,7 @@ def _parser():
     up = _command(commands, "up", run_up, "start it, and wait until it is ready")
     up.add_argument("--nodes", type=_count, help="how many nodes, 1 to 9 (default 3)")
     up.add_argument("--memory", type=int, help="MB that each node offers (default 4096)")
-    up.add_argument("--vcores", type=int, help="vcores that each node offers (default 2)")
+    up.add_argument("--vcores", type=int, help="vcores that each node offers (default 8)")
     down = _command(commands, "down", run_down, "stop it")
     down.add_argument("--keep", action="store_true", help="keep HDFS and ports for the next `up`")
     _command(commands, "status", run_status, "list the daemons; exit 0 when all are up")
@@ -87,7 +87,7 @@ def run_up(folder, options):
             )
         cluster.nodes = options.nodes or kept or 3
         cluster.memory = options.memory or 4096
-        cluster.vcores = options.vcores or 2
+        cluster.vcores = options.vcores or 8
         lifecycle.up(cluster, say)
     _print_pages(cluster)
     return 0

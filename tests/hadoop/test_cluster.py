@@ -105,10 +105,13 @@ def word_count(cluster, tmp_path_factory):
     local = tmp_path_factory.mktemp("words") / "text"
     local.write_text(text)
     target = f"{cluster.namenode}/tmp/words-{os.getpid()}"
-    cluster.run("hdfs", "dfs", "-D", f"dfs.blocksize={BLOCK}", "-put", str(local), target)
+    # one copy of each block: a task placed at random would find it there one time in three
+    blocks = ["-D", f"dfs.blocksize={BLOCK}", "-D", "dfs.replication=1"]
+    cluster.run("hdfs", "dfs", *blocks, "-put", str(local), target)
     command = [sys.executable, HERE / "mr_word_count.py", "-r", "hadoop", target]
-    # a speculative attempt has to run elsewhere than the first, so it would count against locality
-    maps = ["-D", "mapreduce.map.memory.mb=512", "-D", "mapreduce.map.speculative=false"]
+    # small, for all to find a place at once; a speculative attempt has to run away from its block
+    maps = ["-D", "mapreduce.map.memory.mb=512", "-D", "mapreduce.map.java.opts=-Xmx200m"]
+    maps += ["-D", "mapreduce.map.speculative=false"]
     done = subprocess.run(
         [*command, "--python-bin", sys.executable, *maps],
         env=cluster.env,
