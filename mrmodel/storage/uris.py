@@ -28,6 +28,7 @@ def split(uri: str) -> tuple[str, str, str]:
 
 
 def is_local(uri: str) -> bool:
+    """Whether `uri` is a path of this machine."""
     return split(os.fspath(uri))[0] == LOCAL
 
 

@@ -80,8 +80,10 @@ class TaskSpec(Spec):
 
 
 def encode_schema(schema: pa.Schema) -> str:
+    """`schema` as text, for JSON."""
     return base64.b64encode(schema.serialize().to_pybytes()).decode()
 
 
 def decode_schema(text: str) -> pa.Schema:
+    """The schema that `encode_schema` made `text` of."""
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
