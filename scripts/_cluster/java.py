@@ -26,8 +26,9 @@ def find_home():
     home = os.environ.get("JAVA_HOME")
     binary = Path(home, "bin", "java") if home else Path(shutil.which("java") or "")
     if not binary.is_file():
+        found = f"JAVA_HOME is {home}, where there is no bin/java" if home else "found none"
         raise ClusterError(
-            "expected Java 11 or later (JAVA_HOME or `java` on PATH) but found none; install a "
+            f"expected Java 11 or later (JAVA_HOME or `java` on PATH) but {found}; install a "
             "JDK, for instance: apt-get install openjdk-17-jdk-headless"
         )
     _check_version(binary)

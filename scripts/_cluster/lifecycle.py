@@ -11,17 +11,21 @@ from .errors import ClusterError
 READY_SECONDS = 120
 STOP_SECONDS = 15
 TAIL_LINES = 25
+TAIL_WIDTH = 400  # the class path is a line of its own
 
 
 def up(cluster, say):
     """Start all of it and wait until it is ready; on any failure stop what was started."""
     began = time.monotonic()
+    fresh = not cluster.data.exists()
     _clean(cluster)
     _prepare(cluster, say)
     try:
         _start(cluster, say)
     except BaseException:  # Ctrl-C too: nothing half-started may stay
         stop(cluster, say)
+        if fresh:
+            remove_data(cluster)
         raise
     say(f"ready in {time.monotonic() - began:.1f} s")
     distribution.archive_classes(cluster)
@@ -32,9 +36,10 @@ def is_up(cluster):
 
 
 def stop(cluster, say):
-    """Stop the daemons, then whatever else carries the cluster's mark: containers, lost daemons.
+    """Stop the daemons, then whatever else carries the cluster's mark.
 
-    NodeManagers and the masters go first: a NodeManager that stops kills its containers.
+    A NodeManager ends its containers when it is asked to stop. Those of one that was killed, and
+    daemons that the state has lost, are found by the mark.
     """
     running = [d for d in cluster.daemons if daemons.alive(d)]
     if running:
@@ -133,7 +138,7 @@ def _not_ready(cluster, waits, words):
 
 def tail(daemon):
     lines = Path(daemon.log).read_text(errors="replace").splitlines()
-    return "\n".join("    " + line for line in lines[-TAIL_LINES:])
+    return "\n".join("    " + line[:TAIL_WIDTH] for line in lines[-TAIL_LINES:])
 
 
 def _unmade_folders(cluster):
