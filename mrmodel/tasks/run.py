@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from mrmodel import storage
 from mrmodel.errors import JobError, MrmodelError
 from mrmodel.shards.shard import Piece, Shard
 from mrmodel.tasks.context import TaskContext
@@ -105,5 +106,4 @@ def shard_of_split(context: TaskContext, files: dict[str, dict]) -> Shard:
 
 def path_of(uri: str) -> str:
     """`uri` without scheme and authority."""
-    _, separator, rest = uri.partition("://")
-    return "/" + rest.partition("/")[2] if separator else uri.partition(":")[2] or uri
+    return storage.split(uri)[2]
