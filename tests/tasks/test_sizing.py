@@ -42,6 +42,20 @@ def test_stays_small_where_size_brings_nothing():
     assert sizer.rows == START
 
 
+def test_batches_of_no_time_grow_whatever_their_rates():
+    sizer = BatchSizer("auto")
+    feed(sizer, lambda rows: rows / 100_000)  # no faster by size
+    assert sizer.rows == 512  # the last that takes less than 0.01 s
+
+
+def test_one_slow_batch_of_two_is_the_machines_not_the_models():
+    sizer = BatchSizer("auto")
+    for rows in (16, 32, 64):
+        for seconds in (1.0, 1.0, 60.0):
+            sizer.record(rows, rows, seconds)
+    assert sizer.rows == 128
+
+
 def test_the_first_batch_of_a_size_warms_up_and_does_not_count():
     sizer = BatchSizer("auto")
     for seconds in (100.0, 1.0, 1.0):
