@@ -186,6 +186,7 @@ class _Predict:
             model=model.to_dict(),
             data=data.to_dict(),
             staging=target.staging.uri,
+            identity=self._identity,
             output_format=self._job.output.format,
             batch_size=execution.batch_size,
             threads=execution.threads,

@@ -68,11 +68,11 @@ def prepare_staging(target: Target, identity: dict[str, str], resume: bool) -> s
     Raises UsageError when it cannot be written.
     """
     try:
-        found = _identity(target.staging)
+        found = target.staging.read_identity()
         reason = _difference(found, identity) if resume and found else None
         if not resume or reason or found is None:
             target.staging.delete()
-        storage.write_json(target.staging.folder("identity.json"), identity)
+        target.staging.write_identity(identity)
         target.staging.clear_errors()
         target.staging.clear_work()
         return reason
@@ -103,11 +103,6 @@ def difference_to_output(target: Target, identity: dict[str, str]) -> str | None
 def _difference(found: dict[str, str] | None, identity: dict[str, str]) -> str | None:
     changed = [name for name in identity if (found or {}).get(name) != identity[name]]
     return f"the {' and the '.join(changed)} changed" if changed else None
-
-
-def _identity(staging: Staging) -> dict[str, str] | None:
-    uri = staging.folder("identity.json")
-    return storage.read_json(uri) if storage.exists(uri) else None
 
 
 def _run_json(uri: str) -> dict[str, Any] | None:

@@ -63,6 +63,7 @@ class HadoopLauncher:
     def __init__(self) -> None:
         self._submissions = Submissions()
         self._pages = ""
+        self._history = ""
         self._hadoop = ""
         self._kept = 0
 
@@ -74,7 +75,9 @@ class HadoopLauncher:
                 f"the nodes cannot reach; copy data there with: mrmodel data put {local[0]} hdfs://…"
             )
         self._hadoop = hadoop_binary()
-        self._pages = check_resource_manager(HadoopConf.load())
+        conf = HadoopConf.load()
+        self._pages = check_resource_manager(conf)
+        self._history = conf.history_server()
 
     def shards(self, plan: Plan, shard_size: int) -> tuple[Shard, ...]:
         self._split = hadoop_split_plan(plan.sources, shard_size)
@@ -150,9 +153,11 @@ class HadoopLauncher:
         self, launch: Launch, submission: Submission, error: StepFailedException
     ) -> MrmodelError:
         page = f"; see {submission.url}" if submission.url else ""
-        found = explain(submission.text)
-        if found is None and submission.application and not launch.staging.errors():
-            found = explain(yarn.task_logs(self._hadoop, submission.application))
+        told = [lambda: submission.text]
+        if submission.application and not launch.staging.errors():
+            told.append(lambda: yarn.diagnostics(self._history, submission.application))
+            told.append(lambda: yarn.task_logs(self._hadoop, submission.application))
+        found = next((e for e in (explain(text()) for text in told) if e is not None), None)
         if found is not None:
             return found
         tail = "\n".join(list(submission.lines)[-20:])

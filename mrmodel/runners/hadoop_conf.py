@@ -55,6 +55,13 @@ class HadoopConf:
             return [self._manager(f".{name.strip()}") for name in ids.split(",")]
         return [self._manager("")]
 
+    def history_server(self) -> str:
+        """The base URL of the MapReduce history server's pages."""
+        name = "mapreduce.jobhistory"
+        if self.get(f"{name}.http.policy") == "HTTPS_ONLY":
+            return "https://" + self.get(f"{name}.webapp.https.address", "0.0.0.0:19890")
+        return "http://" + self.get(f"{name}.webapp.address", "0.0.0.0:19888")
+
     def _manager(self, suffix: str) -> tuple[str, str]:
         name = "yarn.resourcemanager"
         host = self.get(f"{name}.hostname{suffix}", "0.0.0.0")

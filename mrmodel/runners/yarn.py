@@ -44,8 +44,7 @@ def progress(pages: str, application: str) -> JobProgress | None:
 
 def node_memory(pages: str) -> int | None:
     """Megabytes of the largest node; None when YARN does not say."""
-    told = _get(f"{pages}/ws/v1/cluster/nodes")
-    nodes = ((told or {}).get("nodes") or {}).get("node") or []
+    nodes = _within(_get(f"{pages}/ws/v1/cluster/nodes"), "nodes", "node")
     sizes = [n["usedMemoryMB"] + n["availMemoryMB"] for n in nodes if n["state"] == "RUNNING"]
     return max(sizes, default=None)
 
@@ -57,6 +56,18 @@ def kill(hadoop: str, application: str) -> None:
         [yarn, "application", "-kill", application],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, check=False,
     )  # fmt: skip
+
+
+def diagnostics(history: str, application: str) -> str:
+    """Why attempts of `application` failed, from the history server at the base URL `history`:
+    Hadoop's client does not always print it. Empty when the server does not say."""
+    job = application.replace("application_", "job_")
+    base = f"{history}/ws/v1/history/mapreduce/jobs/{job}/tasks"
+    for task in _within(_get(base), "tasks", "task"):
+        if task["state"] == "FAILED":
+            attempts = _within(_get(f"{base}/{task['id']}/attempts"), "taskAttempts", "taskAttempt")
+            return "\n".join(attempt.get("diagnostics", "") for attempt in attempts)
+    return ""
 
 
 def task_logs(hadoop: str, application: str) -> str:
@@ -71,8 +82,16 @@ def task_logs(hadoop: str, application: str) -> str:
     return done.stdout.decode("utf-8", "replace")
 
 
+def _within(told: dict[str, Any] | None, *names: str) -> list[dict[str, Any]]:
+    """The list under `names`; YARN leaves out what is empty."""
+    found: Any = told
+    for name in names:
+        found = (found or {}).get(name)
+    return found or []
+
+
 def _own_counters(told: dict[str, Any]) -> list[tuple[str, int]]:
-    groups = (told.get("jobCounters") or {}).get("counterGroup") or []
+    groups = _within(told, "jobCounters", "counterGroup")
     return [
         (counter["name"], int(counter["mapCounterValue"]))
         for group in groups

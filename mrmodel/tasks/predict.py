@@ -41,7 +41,7 @@ class PredictTask:
         self._context = context
         self._reporter = reporter
         self._on_share = on_share
-        self._staging = Staging(spec.staging)
+        self._staging = Staging(spec.staging, spec.identity)
         self._sizer = BatchSizer(spec.batch_size, self._remembered_batch_size())
         self._begun = time.time()
         self._predictor: Any = None

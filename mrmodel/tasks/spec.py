@@ -49,13 +49,15 @@ class TaskData(Spec):
 @dataclass(frozen=True)
 class TaskSpec(Spec):
     """All of it. `staging` is the URI under which finished shards are put; `progress` a local
-    folder for progress files, where driver and tasks share a machine; `batch_timeout` (seconds)
+    folder for progress files, where driver and tasks share a machine; `identity` holds the hashes
+    of the job that the staging folder belongs to; `batch_timeout` (seconds)
     bounds one batch, and loading the model; `driver_pid` ends a task whose driver is gone."""
 
     job: str
     model: dict[str, Any]
     data: dict[str, Any]
     staging: str
+    identity: dict[str, str] | None = None
     output_format: str = "parquet"
     batch_size: str = "auto"
     threads: int | None = None

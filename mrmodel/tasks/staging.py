@@ -23,10 +23,12 @@ from mrmodel.parallel import map_parallel
 
 
 class Staging:
-    """The staging folder of one job."""
+    """The staging folder of one job. With `identity` (the job's hashes) a shard is finished only
+    while the folder still belongs to that job."""
 
-    def __init__(self, uri: str):
+    def __init__(self, uri: str, identity: dict[str, str] | None = None):
         self.uri = uri
+        self._identity = identity
         self._storage = storage.storage_for(uri)
 
     def folder(self, *names: str) -> str:
@@ -45,10 +47,12 @@ class Staging:
     def finish(self, folder: str, key: str, record: dict[str, Any]) -> bool:
         """Make the shard in `folder` the one that counts; False when another attempt was first.
 
-        Raises JobError when `folder` was taken away (see `clear_work`).
+        Raises JobError when `folder` was taken away (see `clear_work`), or the staging folder is
+        another job's now.
         """
         storage.write_json(storage.join(folder, "record.json"), record)
         self._check_whole(folder, record)
+        self._check_ours(folder)
         self._storage.mkdir(self.folder("done"))
         try:
             self._storage.rename(folder, self.folder("done", key))
@@ -91,6 +95,14 @@ class Staging:
             self._storage.rename(work, gone)
             self._storage.delete(gone)
 
+    def read_identity(self) -> dict[str, str] | None:
+        """The hashes of the job that this folder belongs to; None when it belongs to none."""
+        uri = self.folder("identity.json")
+        return storage.read_json(uri) if storage.exists(uri) else None
+
+    def write_identity(self, identity: dict[str, str]) -> None:
+        storage.write_json(self.folder("identity.json"), identity)
+
     def delete(self) -> None:
         """Remove everything; what a kill leaves of it is not taken for finished shards."""
         self._storage.delete(self.folder("identity.json"))
@@ -108,6 +120,13 @@ class Staging:
                     f"{folder} was taken away while its shard was predicted: does another job "
                     f"write the same output?"
                 )
+
+    def _check_ours(self, folder: str) -> None:
+        """A task that outlived its driver must not finish a shard for the next job, whose model
+        may be another. Were the folder cleared after this, `folder` would be gone with it."""
+        if self._identity is not None and self.read_identity() != self._identity:
+            self._storage.delete(folder)
+            raise JobError(f"{self.uri} belongs to another job now: this task's driver is gone")
 
     def _list(self, name: str) -> list[Any]:
         folder = self.folder(name)
