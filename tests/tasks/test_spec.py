@@ -16,7 +16,7 @@ def test_there_and_back(tmp_path):
     spec.write(tmp_path / "spec.json")
     found = TaskSpec.read(tmp_path / "spec.json")
     assert (found.job, found.staging, found.driver_pid) == ("out\udcff", "/staging", 7)
-    assert (found.task_model, found.task_data) == (model, data)
+    assert (found.task_model.weights_links, found.task_data) == ({"a": "b"}, data)
     assert found.task_data.arrow_schema == SCHEMA
     assert found.task_model.model == ModelSpec("m.py:Net", {"a": [1]})
 
