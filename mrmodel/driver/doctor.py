@@ -69,6 +69,7 @@ def checks_for(request: Request) -> list[Check]:
 
 
 def job_check(on_cluster: bool) -> Check:
+    """The check that runs a job of one task, after those that it needs."""
     local = ("torch", "numpy", "pyarrow", "mrjob", "temporary folder")
     cluster = ("streaming jar", "home folder", "yarn", "nodes", "task memory")
     return Check("one-task job", task.check_job, local + cluster if on_cluster else local)

@@ -110,7 +110,7 @@ class HadoopLauncher:
         return Snapshot(
             done=self._kept + sum(p.done for p in told),
             running=sum(p.running for p in told),
-            rows=sum(p.counter("rows in") for p in told),
+            rows=sum(max(p.counter("rows in"), p.counter("rows predicted")) for p in told),
             bad=sum(p.counter("rows bad") for p in told),
             url=next((s.url for s, _ in found if s.url), None),
             applications=tuple(s.application for s, _ in found),

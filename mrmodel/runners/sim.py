@@ -71,7 +71,7 @@ class SimLauncher:
         done = self._launch.staging.count_done()
         return Snapshot(
             done=done,
-            rows=sum(total.get("rows in", 0) for total in totals),
+            rows=sum(max(t.get("rows in", 0), t.get("rows predicted", 0)) for t in totals),
             bad=sum(total.get("rows bad", 0) for total in totals),
         )
 

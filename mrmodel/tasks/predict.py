@@ -15,6 +15,7 @@ from mrmodel.shards.shard import Shard
 from mrmodel.tasks import model as task_model
 from mrmodel.tasks.clock import Clock
 from mrmodel.tasks.context import TaskContext
+from mrmodel.tasks.gauge import Gauge, name_of
 from mrmodel.tasks.pipeline import Pipeline
 from mrmodel.tasks.pulse import Pulse
 from mrmodel.tasks.reporter import Reporter
@@ -22,7 +23,6 @@ from mrmodel.tasks.shard_writer import ShardWriter, metadata_of
 from mrmodel.tasks.sizing import BatchSizer
 from mrmodel.tasks.spec import TaskSpec
 from mrmodel.tasks.staging import Staging
-from mrmodel.tasks.windows import Window
 from mrmodel.version import __version__
 
 
@@ -117,26 +117,7 @@ class PredictTask:
             self._sizer = BatchSizer(int(own))
 
     def _pipeline(self, shard: Shard, clock: Clock) -> Pipeline:
-        done = bad_before = 0
-
-        def written(window: Window, writer: ShardWriter) -> None:
-            nonlocal done, bad_before
-            done += window.nbytes
-            bad = writer.dead_letters.count - bad_before
-            bad_before += bad
-            ok = window.rows_in - bad
-            self._reporter.count(rows_in=window.rows_in, rows_ok=ok, rows_bad=bad)
-            self._on_share(done / max(1, shard.length))
-            self._beat(f"predicting {_name(shard)}")
-
-        def read(window: Window) -> None:
-            self._reporter.count(bytes_read=window.nbytes)
-            self._beat(f"reading {_name(shard)}")
-
-        def batch(rows: int, seconds: float) -> None:
-            self._reporter.count(forward_milliseconds=seconds * 1000)
-            self._beat(f"predicting {_name(shard)}")
-
+        gauge = Gauge(shard, self._reporter, self._on_share, self._beat)
         schema = self._data.arrow_schema
         return Pipeline(
             self._predictor,
@@ -145,9 +126,9 @@ class PredictTask:
             list(self._data.inputs if self._data.inputs is not None else schema.names),
             self._sizer,
             clock,
-            on_read=read,
-            on_batch=batch,
-            on_written=written,
+            on_read=gauge.read,
+            on_batch=gauge.batch,
+            on_written=gauge.written,
         )
 
     def _beat(self, doing: str) -> None:
@@ -162,7 +143,7 @@ class PredictTask:
         bad = writer.dead_letters.count
         if writer.rows_in != writer.rows_ok + bad or shard.rows not in (None, writer.rows_in):
             raise LedgerError(
-                f"the rows of {_name(shard)} do not add up: planned {shard.rows}, read "
+                f"the rows of {name_of(shard)} do not add up: planned {shard.rows}, read "
                 f"{writer.rows_in}, good {writer.rows_ok}, bad {bad}; did the file change?"
             )
 
@@ -201,12 +182,6 @@ class PredictTask:
         if self._spec.batch_size == "auto" and self._sizer.settled and self._sizer.changed:
             self._sizer.changed = False
             storage.write_json(self._staging.folder("batch-size.json"), {"rows": self._sizer.rows})
-
-
-def _name(shard: Shard) -> str:
-    first = shard.pieces[0]
-    more = f" and {len(shard.pieces) - 1} more" if len(shard.pieces) > 1 else ""
-    return f"{first.uri} from byte {first.start}{more}"
 
 
 def _detail(error: Exception) -> str:

@@ -17,7 +17,14 @@ from typing import IO
 
 HADOOP_PREFIX = "mrmodel-reporter:"
 GROUP = "mrmodel"
-COUNTERS = ("rows in", "rows ok", "rows bad", "bytes read", "forward milliseconds")
+COUNTERS = (
+    "rows in",
+    "rows ok",
+    "rows bad",
+    "rows predicted",  # before they are written: progress, where a window takes long
+    "bytes read",
+    "forward milliseconds",
+)
 
 
 class Reporter:
