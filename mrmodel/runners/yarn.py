@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import logging
 import subprocess
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from mrmodel.tasks.reporter import GROUP
 
 _TIMEOUT = 5.0
+_log = logging.getLogger("mrmodel")
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,17 @@ def node_memory(pages: str) -> int | None:
 
 
 def kill(hadoop: str, application: str) -> None:
-    """End `application`, by the command that comes with Hadoop: it knows how to log in."""
+    """End `application`, by the command that comes with Hadoop: it knows how to log in. A failure
+    is logged, not raised."""
     yarn = hadoop[: -len("hadoop")] + "yarn"
-    subprocess.run(
-        [yarn, "application", "-kill", application],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, check=False,
-    )  # fmt: skip
+    try:
+        subprocess.run(
+            [yarn, "application", "-kill", application],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        # why the job is ended matters more to the person
+        _log.warning("%s could not be killed: %s", application, error)
 
 
 def diagnostics(history: str, application: str) -> str:
@@ -105,5 +112,5 @@ def _get(url: str) -> dict[str, Any] | None:
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
             return json.load(answer)
-    except (OSError, ValueError, urllib.error.URLError):
+    except (OSError, ValueError, http.client.HTTPException):
         return None
