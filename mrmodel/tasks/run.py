@@ -65,7 +65,9 @@ def _printing_to_stderr() -> Iterator[None]:
 def new_reporter(spec: TaskSpec, context: TaskContext, stream: IO[bytes] | None = None) -> Reporter:
     """The reporter that fits where this task runs; it writes to `stream` (stderr)."""
     if context.is_hadoop:
-        return Reporter(HADOOP_PREFIX, interval=5.0)
+        # after an end of line: the model may have written half a line to stderr, and Hadoop
+        # knows the prefix at the beginning of a line only
+        return Reporter(f"\n{HADOOP_PREFIX}", interval=5.0)
     file = Path(spec.progress) / f"{context.attempt}.json" if spec.progress else None
     return Reporter("reporter:", progress_file=file, interval=0.5, stream=stream)
 
