@@ -73,7 +73,7 @@ class Pulse:
             os._exit(HUNG_EXIT_CODE)
 
     def _end_hung(self) -> None:
-        message = f"nothing moved for {self._limit:g} s while {self._doing}"
+        message = f"nothing moved for {self._limit:g} s, last while {self._doing}"
         # what hangs may be the storage to which `on_hung` writes: it gets its time, not more
         telling = threading.Thread(target=self._on_hung, args=(message,), daemon=True)
         try:

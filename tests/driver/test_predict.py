@@ -209,6 +209,17 @@ def test_a_file_that_changes_between_planning_and_reading(tmp_path):
     assert names(tmp_path) == ["a.parquet", "model.py"]
 
 
+def test_a_file_that_breaks_in_the_middle(tmp_path):
+    """Its footer is whole, so that planning sees nothing wrong."""
+    data = parquet(tmp_path / "a.parquet", range(20_000))
+    content = bytearray(data.read_bytes())
+    content[1000:20_000] = bytes(19_000)
+    data.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.parquet: row group 0 cannot be read"):
+        run(model(tmp_path), data, tmp_path / "out")
+    assert names(tmp_path) == ["a.parquet", "model.py"]
+
+
 def test_a_shard_that_nobody_ran(tmp_path, monkeypatch):
     from mrmodel.runners.inline import InlineLauncher
 

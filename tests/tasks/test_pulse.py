@@ -36,7 +36,7 @@ def run(tmp_path, storage="works", driver=0):
 def test_a_hung_task_ends_itself_and_says_what_it_did(tmp_path):
     done = run(tmp_path)
     assert done.returncode == HUNG_EXIT_CODE
-    assert (tmp_path / "words").read_text() == "nothing moved for 0.2 s while predicting x"
+    assert (tmp_path / "words").read_text() == "nothing moved for 0.2 s, last while predicting x"
     assert "the task hung: nothing moved" in done.stderr
     assert "Thread" in done.stderr  # the stacks, to see where
 
