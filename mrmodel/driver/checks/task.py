@@ -41,6 +41,7 @@ _LONGEST = 300
 
 
 def not_tried(facts: Facts) -> Finding:
+    """In place of the job, without --deep."""
     return skip(_NOT_TRIED)
 
 
