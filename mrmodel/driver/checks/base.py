@@ -76,18 +76,22 @@ class Check:
 
 
 def ok(found: str) -> Finding:
+    """All is well, and this is what was found."""
     return Finding("ok", found)
 
 
 def warn(found: str, remedy: str) -> Finding:
+    """Jobs run, but something will disappoint."""
     return Finding("warn", found, remedy)
 
 
 def fail(found: str, remedy: str, exit_code: int = CONFIGURATION) -> Finding:
+    """No job can run like this."""
     return Finding("FAIL", found, remedy, exit_code)
 
 
 def skip(found: str) -> Finding:
+    """Not tried, for the reason given."""
     return Finding("skip", found)
 
 

@@ -46,6 +46,7 @@ def judge_python(version: tuple[int, ...], where: str, remedy: str) -> Finding:
 
 
 def check_torch(facts: Facts) -> Finding:
+    """torch: its version, and what it can use."""
     found = check_package("torch")
     if found.mark != "ok":
         return found
@@ -72,6 +73,7 @@ def check_package(distribution: str) -> Finding:
 
 
 def version_of(distribution: str, module: object) -> str:
+    """The installed version of a package."""
     found = getattr(module, "__version__", "")
     return str(found or importlib.metadata.version(distribution))
 
