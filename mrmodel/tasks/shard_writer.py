@@ -99,5 +99,6 @@ def metadata_of(model_sha256: str, shard: Any, version: str) -> dict[str, str]:
         "mrmodel.version": version,
         "mrmodel.model_sha256": model_sha256,
         "mrmodel.shard": shard.key,
-        "mrmodel.source": "\n".join(sources[:100]),
+        # Arrow takes no names that are not Unicode
+        "mrmodel.source": "\n".join(sources[:100]).encode(errors="backslashreplace").decode(),
     }

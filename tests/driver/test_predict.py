@@ -1,6 +1,7 @@
 """A predict job from beginning to end, on the inline runner."""
 
 import json
+import os
 import threading
 
 import numpy as np
@@ -332,3 +333,14 @@ def test_max_bad(tmp_path):
         assert (out / "_SUCCESS").exists() is good
         assert (len(ids(out)), len(bad(out))) == (48, 2)
         assert {"source", "row", "error", "message", "record"} == set(bad(out)[0])
+
+
+@pytest.mark.parametrize("output_format", ["parquet", "jsonl"])
+def test_a_file_whose_name_is_not_unicode(tmp_path, output_format):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    os.mkdir(folder)
+    data = parquet(tmp_path / "b.parquet", [0, -1]).rename(f"{folder}/a.parquet")
+    ref = model(tmp_path, COUNTING)
+    run(ref, folder, tmp_path / "out", output_format=output_format, max_bad="1")
+    assert ids(tmp_path / "out") == [0]
+    assert bad(tmp_path / "out")[0]["source"] == str(data)
