@@ -65,7 +65,9 @@ class Staging:
         self._storage.delete(folder)
 
     def report_error(self, attempt: str, error: BaseException, detail: str = "") -> None:
-        """Leave the last words of `attempt` for the driver to read."""
+        """Leave the last words of `attempt` for the driver to read; not for that of another job."""
+        if not self._is_ours():
+            return
         message = getattr(error, "message", None) or f"{type(error).__name__}: {error}"
         name = type(error).__name__ if isinstance(error, MrmodelError) else "JobError"
         words = {"type": name, "message": message, "detail": getattr(error, "detail", detail)}
@@ -106,6 +108,7 @@ class Staging:
     def delete(self) -> None:
         """Remove everything; what a kill leaves of it is not taken for finished shards."""
         self._storage.delete(self.folder("identity.json"))
+        self.clear_work()
         self._storage.delete(self.uri)
 
     def _check_whole(self, folder: str, record: dict[str, Any]) -> None:
@@ -124,9 +127,12 @@ class Staging:
     def _check_ours(self, folder: str) -> None:
         """A task that outlived its driver must not finish a shard for the next job, whose model
         may be another. Were the folder cleared after this, `folder` would be gone with it."""
-        if self._identity is not None and self.read_identity() != self._identity:
+        if not self._is_ours():
             self._storage.delete(folder)
             raise JobError(f"{self.uri} belongs to another job now: this task's driver is gone")
+
+    def _is_ours(self) -> bool:
+        return self._identity is None or self.read_identity() == self._identity
 
     def _list(self, name: str) -> list[Any]:
         folder = self.folder(name)

@@ -106,12 +106,33 @@ def test_a_deletion_that_was_cut_off_is_not_taken_for_finished_work(staging, mon
     storage.write_json(staging.folder("identity.json"), {})
     staging.finish(*attempt(staging, "a"))
     deleted = []
-    monkeypatch.setattr(staging._storage, "delete", lambda uri: deleted.append(uri), raising=False)
+    monkeypatch.setattr(staging._storage, "delete", deleted.append, raising=False)
     staging.delete()
-    assert deleted == [staging.folder("identity.json"), staging.uri]
+    assert deleted[0] == staging.folder("identity.json")
+    assert deleted[-1] == staging.uri
 
 
 def test_records_are_json_for_people(staging):
     staging.finish(*attempt(staging, "é"))
     text = storage.read_bytes(staging.folder("done", "shard", "record.json")).decode()
     assert json.loads(text)["attempt"] == "é" and "é" in text
+
+
+def test_a_task_that_outlives_its_job_leaves_the_next_one_alone(staging):
+    """Hadoop runs on when the driver is killed; the next job may have another model."""
+    staging.write_identity({"model": "old"})
+    old = Staging(staging.uri, {"model": "old"})
+    assert old.finish(*attempt(old, "a", "one"))
+    staging.delete()
+    old.report_error("attempt_old", ValueError("nobody asks"))
+    with pytest.raises(JobError, match="belongs to another job now"):
+        old.finish(*attempt(old, "a", "two"))
+    staging.write_identity({"model": "new"})
+    with pytest.raises(JobError, match="belongs to another job now"):
+        old.finish(*attempt(old, "a", "three"))
+    old.report_error("attempt_old", ValueError("nobody asks"))
+    assert (staging.records(), staging.errors()) == ({}, [])
+    new = Staging(staging.uri, {"model": "new"})
+    assert new.finish(*attempt(new, "a", "three"))
+    new.report_error("attempt_new", ValueError("told"))
+    assert len(staging.errors()) == 1
