@@ -1,0 +1,1 @@
+"""What scripts/bench and scripts/memory are made of. Outside mrmodel: nothing in it needs this."""

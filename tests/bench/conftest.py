@@ -1,0 +1,6 @@
+"""Make what lies in scripts/ importable, as scripts/bench does."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
