@@ -21,8 +21,12 @@ class TaskContext:
     is_hadoop: bool
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> TaskContext:
-        is_hadoop = "CONTAINER_ID" in environ
+    def from_environment(
+        cls, environ: Mapping[str, str] = os.environ, has_driver: bool = False
+    ) -> TaskContext:
+        """`has_driver`: the driver runs beside the task; a container is then the driver's own, as
+        where a notebook or a workflow runs on YARN."""
+        is_hadoop = "CONTAINER_ID" in environ and not has_driver
         attempt = environ.get("mapreduce_task_attempt_id", "attempt")
         # mrjob's local runners repeat attempt names from run to run; the process is unique
         unique = attempt if is_hadoop else f"{attempt}-{os.getpid()}"

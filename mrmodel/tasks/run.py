@@ -25,7 +25,7 @@ def run_in_process(spec_file: Path, stdin: Iterable[bytes], stderr: IO[bytes]) -
     """Run the shards of the manifest `stdin` in this process (the inline runner). mrjob reads
     counters from `stderr`."""
     spec = TaskSpec.read(spec_file)
-    context = TaskContext.from_environment()
+    context = TaskContext.from_environment(has_driver=spec.driver_pid is not None)
     reporter = new_reporter(spec, context, stderr)
     with _printing_to_stderr():
         PredictTask(spec, context, reporter).run(shards_of_manifest(stdin))
@@ -37,7 +37,7 @@ def run_as_process(spec_file: Path, files: Path | None) -> None:
     Ends the process with exit code 1 and one line on stderr when the task fails.
     """
     spec = TaskSpec.read(spec_file)
-    context = TaskContext.from_environment()
+    context = TaskContext.from_environment(has_driver=spec.driver_pid is not None)
     stdin = take_stdin()
     with stdout_to_stderr():
         try:

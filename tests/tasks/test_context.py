@@ -28,6 +28,12 @@ def test_on_hadoop_with_a_manifest():
     assert (context.split, context.vcores) == (None, None)
 
 
+def test_a_driver_that_runs_in_a_container_itself():
+    context = TaskContext.from_environment(HADOOP, has_driver=True)
+    assert (context.is_hadoop, context.split, context.vcores) == (False, None, None)
+    assert context.attempt == f"attempt_1_0001_m_000000_0-{os.getpid()}"
+
+
 def test_elsewhere_attempts_of_two_runs_have_two_names():
     """mrjob gives the same name to the same task of every run."""
     context = TaskContext.from_environment({"mapreduce_task_attempt_id": "attempt_a/b c"})
