@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -72,10 +73,9 @@ def windows(
 
 
 def _window(blocks: list[Block], inputs: Sequence[str]) -> Window:
-    table = pa.Table.from_batches([block.batch for block in blocks])
     window = Window(
-        batch=_one_batch(table),
-        sources=[block.source for block in blocks for _ in range(len(block.rows))],
+        batch=_one_batch([block.batch for block in blocks]),
+        sources=list(chain.from_iterable([block.source] * len(block.rows) for block in blocks)),
         rows=np.concatenate([block.rows for block in blocks]),
         bad=tuple(bad for block in blocks for bad in block.bad),
         nbytes=sum(block.nbytes for block in blocks),
@@ -83,13 +83,16 @@ def _window(blocks: list[Block], inputs: Sequence[str]) -> Window:
     return _without_nulls(window, inputs)
 
 
-def _one_batch(table: pa.Table) -> pa.RecordBatch:
-    batches = table.combine_chunks().to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+def _one_batch(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(batches) == 1:
+        return batches[0]
+    joined = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return joined[0] if joined else batches[0]
 
 
 def _without_nulls(window: Window, inputs: Sequence[str]) -> Window:
-    keep = valid_rows(window.batch, inputs)
+    doubtful = [name for name in inputs if not _is_plainly_full(window.batch.column(name))]
+    keep = valid_rows(window.batch, doubtful)
     if keep.all():
         return window
     bad = tuple(_null_row(window, int(index), inputs) for index in np.flatnonzero(~keep))
@@ -100,6 +103,14 @@ def _without_nulls(window: Window, inputs: Sequence[str]) -> Window:
         rows=window.rows[keep],
         bad=window.bad + bad,
     )
+
+
+def _is_plainly_full(array: pa.Array) -> bool:
+    """Whether Arrow's own count says that no value is null: it does not look inside lists,
+    dictionaries and the like."""
+    kind = array.type
+    simple = pa.types.is_primitive(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind)
+    return simple and not array.null_count
 
 
 def _null_row(window: Window, index: int, inputs: Sequence[str]) -> BadRow:
