@@ -143,7 +143,8 @@ class Run:
         known = running.applications(cluster, self.output).keys()
         self._started = started(
             "predict", running.path_of(model), f"{root}/in.jsonl", "-o", self.output,
-            "-r", "hadoop", *options(notes), *more,
+            "-r", "hadoop", *options(notes), "--memory", "1GB",
+            "--jobconf", "mapreduce.map.speculative=false", *more,
         )  # fmt: skip
         self._is_mine = lambda name: name not in known
 
@@ -164,7 +165,7 @@ class Run:
                 a for a in apps if all(self.path("waiting", a, f"-{s}").exists() for s in (2, 3))
             ]
 
-        (self.application,) = until(waiting, what="two shards at the gate")
+        (self.application,) = until(waiting, running.JOB_SECONDS, "two shards at the gate")
         done = f"{running.staging(self.output)}/done"
         until(lambda: len(running.names(done) or []) == 2, what="two finished shards")
         return self.application
