@@ -55,6 +55,10 @@ def run(file: Path, options: tuple[str, ...]) -> Any:
       mrmodel run job.toml
       mrmodel run job.toml --resume --max-bad 2%
     """
+    if str(file).startswith("-"):
+        raise UsageError(
+            f"expected the job file first but received {file}: mrmodel run FILE {file}"
+        )
     values = _read(file)
     name = values.pop("command", "predict")
     if name not in COMMANDS:

@@ -8,8 +8,6 @@ there.
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +16,7 @@ from mrmodel import storage
 from mrmodel.errors import OutputExistsError, UsageError
 from mrmodel.specs import OutputSpec
 from mrmodel.tasks.staging import Staging
+from mrmodel.users import user_name
 
 
 @dataclass(frozen=True)
@@ -120,13 +119,6 @@ def put_back_old(uri: str, staging: Staging) -> None:
 
 def _not_permitted(uri: str, error: Exception) -> UsageError:
     return UsageError(
-        f"output {uri} cannot be written as user {_user()}: {error}; choose a folder that you may "
-        f"write, or ask for the permission"
+        f"output {uri} cannot be written as user {user_name()}: {error}; choose a folder that you "
+        f"may write, or ask for the permission"
     )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a number without a name, as in many containers
-        return str(os.geteuid())

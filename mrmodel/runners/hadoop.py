@@ -6,7 +6,6 @@ else goes through a manifest, a line per task. Where a job has both, it is two a
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import sys
@@ -19,7 +18,6 @@ from mrjob.step import StepFailedException
 
 from mrmodel import storage
 from mrmodel.errors import (
-    InputError,
     JobError,
     ModelError,
     ModelOutputError,
@@ -43,6 +41,7 @@ from mrmodel.tasks.run import path_of
 from mrmodel.tasks.spec import TaskModel, TaskSpec
 from mrmodel.tasks.staging import Staging
 from mrmodel.units import parse_size
+from mrmodel.users import user_name
 
 JVM_HEAP_MB = 256
 # JVM (heap and the rest), Python with torch and pyarrow, windows and batches of the pipeline
@@ -52,9 +51,10 @@ WEIGHTS_FACTOR = 2.5
 ROUND_MEMORY_MB = 256
 
 LOOK_EVERY = 3.0
+SUBMITTING = 20.0  # seconds that Hadoop's client may take from its start to the application's name
 SHOWN_REASON = 200  # mrjob's reason is a command line of a kilobyte
 # what a task says when every other attempt would say the same
-_HOPELESS = (ModelError, ModelOutputError, InputError)
+_HOPELESS = (ModelError, ModelOutputError)
 
 
 class HadoopLauncher:
@@ -86,7 +86,7 @@ class HadoopLauncher:
     def run(self, launch: Launch) -> None:
         self._kept = len(launch.finished)
         self._check_memory(launch)
-        user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
+        user = os.environ.get("HADOOP_USER_NAME") or user_name()
         shipment = ship(
             launch.code, launch.weights, launch.execution.env, user, _file_system(launch)
         )
@@ -186,8 +186,9 @@ class HadoopLauncher:
 
     def _kill_all(self) -> None:
         for submission in self._submissions:
-            if submission.application:
-                yarn.kill(self._hadoop, submission.application)
+            application = submission.wait_for_application(SUBMITTING)
+            if application:
+                yarn.kill(self._hadoop, application)
             if submission.process:
                 submission.process.terminate()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import IO, Any
@@ -39,6 +40,17 @@ class Submission:
         url = _URL.search(line)
         if url:
             self.url = url[1]
+
+    def wait_for_application(self, seconds: float) -> str | None:
+        """The application's name, once the client has submitted it; None when it does not in
+        `seconds`, or has ended."""
+        until = time.monotonic() + seconds
+        while self.application is None and self._is_submitting() and time.monotonic() < until:
+            time.sleep(0.1)
+        return self.application
+
+    def _is_submitting(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
     @property
     def text(self) -> str:

@@ -61,9 +61,9 @@ def test_the_application_of_a_container(container, application):
 
 
 def test_what_a_command_costs(tmp_path):
-    code = "import time; x = bytearray(200_000_000); time.sleep(1); print('told')"
+    code = "import time; x = bytearray(200_000_000); time.sleep(3); print('told')"
     cost, _ = run([[sys.executable, "-c", code]], {}, tmp_path)
-    assert cost.wall >= 1.0
+    assert cost.wall >= 3.0
     assert 200e6 < cost.memory < 400e6
     assert cost.outputs == ("told\n",)
 

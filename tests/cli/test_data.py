@@ -133,7 +133,7 @@ from mrmodel.driver import transfer as t
 from mrmodel.cli.main import main
 read = t._Run._read
 t.PIECE = 64
-t._Run._read = lambda self, reader: (time.sleep(0.05), read(self, reader))[-1]
+t._Run._read = lambda self, reader: (time.sleep(0.5), read(self, reader))[-1]
 print("ready", flush=True)
 sys.exit(main(["data", "put", *sys.argv[1:]]))
 """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import secrets
 import time
 
 from mrmodel import storage
 from mrmodel.driver.checks.base import Check, Facts, Finding, fail, ok
+from mrmodel.users import user_name
 
 
 def check_name_node(facts: Facts) -> Finding:
@@ -30,7 +30,7 @@ def check_name_node(facts: Facts) -> Finding:
 
 def check_home(facts: Facts) -> Finding:
     """Write, read and delete a small file in the user's folder: code and weights go there."""
-    user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
+    user = os.environ.get("HADOOP_USER_NAME") or user_name()
     facts.home = storage.join(facts.root, "user", user)
     there = storage.exists(facts.home)
     try:
