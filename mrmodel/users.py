@@ -12,3 +12,8 @@ def user_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.geteuid())
+
+
+def hadoop_user() -> str:
+    """The name under which Hadoop knows the user, where Kerberos does not say."""
+    return os.environ.get("HADOOP_USER_NAME") or user_name()

@@ -16,7 +16,7 @@ from mrmodel import storage
 from mrmodel.errors import OutputExistsError, UsageError
 from mrmodel.specs import OutputSpec
 from mrmodel.tasks.staging import Staging
-from mrmodel.users import user_name
+from mrmodel.users import hadoop_user, user_name
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ def put_back_old(uri: str, staging: Staging) -> None:
 
 
 def _not_permitted(uri: str, error: Exception) -> UsageError:
+    user = user_name() if storage.is_local(uri) else hadoop_user()
     return UsageError(
-        f"output {uri} cannot be written as user {user_name()}: {error}; choose a folder that you "
-        f"may write, or ask for the permission"
+        f"output {uri} cannot be written as user {user}: {error}; choose a folder that you may "
+        f"write, or ask for the permission"
     )

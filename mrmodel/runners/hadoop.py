@@ -7,7 +7,6 @@ else goes through a manifest, a line per task. Where a job has both, it is two a
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -41,7 +40,7 @@ from mrmodel.tasks.run import path_of
 from mrmodel.tasks.spec import TaskModel, TaskSpec
 from mrmodel.tasks.staging import Staging
 from mrmodel.units import parse_size
-from mrmodel.users import user_name
+from mrmodel.users import hadoop_user
 
 JVM_HEAP_MB = 256
 # JVM (heap and the rest), Python with torch and pyarrow, windows and batches of the pipeline
@@ -86,7 +85,7 @@ class HadoopLauncher:
     def run(self, launch: Launch) -> None:
         self._kept = len(launch.finished)
         self._check_memory(launch)
-        user = os.environ.get("HADOOP_USER_NAME") or user_name()
+        user = hadoop_user()
         shipment = ship(
             launch.code, launch.weights, launch.execution.env, user, _file_system(launch)
         )

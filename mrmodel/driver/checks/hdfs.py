@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 
 from mrmodel import storage
 from mrmodel.driver.checks.base import Check, Facts, Finding, fail, ok
-from mrmodel.users import user_name
+from mrmodel.users import hadoop_user
 
 
 def check_name_node(facts: Facts) -> Finding:
@@ -30,7 +29,7 @@ def check_name_node(facts: Facts) -> Finding:
 
 def check_home(facts: Facts) -> Finding:
     """Write, read and delete a small file in the user's folder: code and weights go there."""
-    user = os.environ.get("HADOOP_USER_NAME") or user_name()
+    user = hadoop_user()
     facts.home = storage.join(facts.root, "user", user)
     there = storage.exists(facts.home)
     try:
