@@ -206,6 +206,11 @@ FAULTS = {
 }
 
 
+def lines_out(root):
+    """A name that no other session has: jobs are found by it."""
+    return f"{root}/lines-out-{os.getpid()}"
+
+
 def is_bad(number):
     """One line in a hundred, the first of them far behind what planning looks at."""
     return number % 100 == 57
@@ -226,7 +231,7 @@ def with_faults(root):
     """The first run over lines with faults, cut into several splits."""
     write_file(f"{root}/lines/in.jsonl", running.json_lines(lines_with_faults()), block_size=MB)
     return on_hadoop(
-        "doubler.py:Noisy", f"{root}/lines", f"{root}/lines-out",
+        "doubler.py:Noisy", f"{root}/lines", lines_out(root),
         "--shard-size", "1MB", "--keep", "id",
     )  # fmt: skip
 
@@ -235,19 +240,19 @@ def test_more_bad_rows_than_allowed(with_faults, root):
     assert with_faults.code == 3, with_faults.err
     assert "100 of 10000 rows are bad" in with_faults.err
     assert with_faults.summary["rows"] == {"in": LINES, "ok": LINES - 100, "bad": 100}
-    assert "_SUCCESS" not in running.names(f"{root}/lines-out")
+    assert "_SUCCESS" not in running.names(lines_out(root))
 
 
 def test_good_rows_beside_bad_ones(with_faults, root):
     good = {number: 2.0 * number for number in range(LINES) if not is_bad(number)}
-    found = running.rows(f"{root}/lines-out")
+    found = running.rows(lines_out(root))
     assert len(found) == len(good)
     assert {row["id"]: row["twice"] for row in found} == good
 
 
 def test_dead_letters_have_reason_and_line(with_faults, root):
-    assert len(running.run_json(f"{root}/lines-out")["shards"]) > 2
-    letters = running.dead_letters(f"{root}/lines-out")
+    assert len(running.run_json(lines_out(root))["shards"]) > 2
+    letters = running.dead_letters(lines_out(root))
     # lines are counted from the beginning of the file, whatever split they are in
     assert sorted(letter["row"] for letter in letters) == list(filter(is_bad, range(LINES)))
     assert {letter["source"] for letter in letters} == {f"{root}/lines/in.jsonl"}
@@ -266,15 +271,15 @@ def test_what_a_model_prints_changes_nothing(with_faults, cluster):
 
 def test_bad_rows_accepted_later(with_faults, cluster, root):
     """Nothing runs again."""
-    before = running.applications(cluster, f"{root}/lines-out")
+    before = running.applications(cluster, lines_out(root))
     done = on_hadoop(
-        "doubler.py:Noisy", f"{root}/lines", f"{root}/lines-out",
+        "doubler.py:Noisy", f"{root}/lines", lines_out(root),
         "--shard-size", "1MB", "--keep", "id", "--resume", "--max-bad", "2%",
     )  # fmt: skip
     assert done.code == 0, done.err
-    assert "_SUCCESS" in running.names(f"{root}/lines-out")
-    assert running.applications(cluster, f"{root}/lines-out").keys() == before.keys()
-    assert len(running.rows(f"{root}/lines-out")) == LINES - 100
+    assert "_SUCCESS" in running.names(lines_out(root))
+    assert running.applications(cluster, lines_out(root)).keys() == before.keys()
+    assert len(running.rows(lines_out(root))) == LINES - 100
 
 
 # many files, and what they may be called

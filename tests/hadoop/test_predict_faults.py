@@ -139,7 +139,7 @@ class Run:
     def __init__(self, cluster, root, notes, model, *more):
         self.cluster = cluster
         self.notes = notes
-        self.output = f"{root}/out"
+        self.output = output_in(root)
         known = running.applications(cluster, self.output).keys()
         self._started = started(
             "predict", running.path_of(model), f"{root}/in.jsonl", "-o", self.output,
@@ -192,7 +192,12 @@ def driven(cluster, root, tmp_path, request):
     folder = f"{root}/{request.node.name}"
     write_shards(f"{folder}/in.jsonl", 4)
     yield lambda model, *more: Run(cluster, folder, tmp_path, model, *more)
-    running.kill_applications(cluster, f"{folder}/out")
+    running.kill_applications(cluster, output_in(folder))
+
+
+def output_in(folder):
+    """A name that no other session has: jobs are found by it."""
+    return f"{folder}/out-{os.getpid()}"
 
 
 def test_driver_killed_and_resumed(driven, tmp_path):
