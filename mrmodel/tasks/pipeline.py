@@ -27,6 +27,8 @@ from mrmodel.tensors.columns import length, take
 
 WINDOWS_AHEAD = 2
 BATCHES_AHEAD = 4
+# a whole window of tokens, say, is many times its text: one in the queue, one in the making
+PREPARED_WINDOWS_AHEAD = 1
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class Pipeline:
         sink = Sink(lambda done: self._write(writer, *done), WINDOWS_AHEAD, "write")
         try:
             read = ahead(self._read(shard), WINDOWS_AHEAD, "read")
-            with closing(ahead(self._prepare(read), BATCHES_AHEAD, "prepare")) as works:
+            depth = PREPARED_WINDOWS_AHEAD if self._size else BATCHES_AHEAD
+            with closing(ahead(self._prepare(read), depth, "prepare")) as works:
                 for done in self._predict(works):
                     sink.put(done)
             sink.close()
