@@ -55,8 +55,12 @@ def run(
     busy, began = _busy_seconds(), time.time()
     processes = [_start(command, env, folder / f"run-{i}") for i, command in enumerate(commands)]
     watch = Watch([process.pid for process in processes], containers, limit)
-    with watch:
-        usages = [_wait(process) for process in processes]
+    try:
+        with watch:
+            usages = [_wait(process) for process in processes]
+    except BaseException:  # an interrupt: nothing goes on without us
+        _kill(_trees([psutil.Process(p.pid) for p in processes if p.returncode is None]))
+        raise
     ended = time.time()
     outputs = [(folder / f"run-{i}.out").read_text() for i in range(len(commands))]
     for number, process in enumerate(processes):
