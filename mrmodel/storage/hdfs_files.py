@@ -56,12 +56,16 @@ class Reader(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         left = max(0, self._size - self._position)
         size = left if size is None or size < 0 else min(size, left)
-        if size == 0:
-            return b""
-        data = self._read_on(size) if self._position == self._next else self._read_at(size)
-        self._position += len(data)
-        self._next = self._position
-        return data
+        parts = []
+        while size:  # all of it: Arrow takes a short read for the end of the file
+            part = self._read_on(size) if self._position == self._next else self._read_at(size)
+            if not part:
+                break
+            parts.append(part)
+            size -= len(part)
+            self._position += len(part)
+            self._next = self._position
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def readinto(self, buffer) -> int:
         data = self.read(len(buffer))
