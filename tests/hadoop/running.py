@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.request
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pyarrow.parquet as pq
 from hdfs_native import Client, WriteOptions
@@ -115,10 +116,21 @@ def write_file(uri, data, block_size=None):
 
 def blocks_per_node(cluster, uri):
     """Host → blocks of the file `uri` that it holds."""
-    path = quote(st.split(uri)[2])
-    url = f"{page_of(cluster, 'namenode')}/webhdfs/v1{path}?op=GETFILEBLOCKLOCATIONS"
-    found = get_json(url)["BlockLocations"]["BlockLocation"]
-    return Counter(host for block in found for host in block["hosts"])
+    found = get_json(_webhdfs(cluster, uri, "GETFILEBLOCKLOCATIONS"))
+    blocks = found["BlockLocations"]["BlockLocation"]
+    return Counter(host for block in blocks for host in block["hosts"])
+
+
+def change(cluster, uri, operation, method="PUT", **parameters):
+    """An operation of WebHDFS, as the cluster's own user."""
+    user = Path.home().owner()
+    url = _webhdfs(cluster, uri, operation, **{"user.name": user}, **parameters)
+    urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=60).close()
+
+
+def _webhdfs(cluster, uri, operation, **parameters):
+    query = urlencode({"op": operation, **parameters})
+    return f"{page_of(cluster, 'namenode')}/webhdfs/v1{quote(st.split(uri)[2])}?{query}"
 
 
 def page_of(cluster, daemon):
