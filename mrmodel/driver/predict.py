@@ -96,9 +96,11 @@ class _Predict:
         already = self._already_complete(target, shards)
         if already:
             return already
-        kept = self._keep_finished(target, shards)
-        launch = self._launch(target, files, plan, shards, kept)
-        self._run_tasks(launch, target)
+        try:
+            kept = self._keep_finished(target, shards)
+            self._run_tasks(self._launch(target, files, plan, shards, kept), target)
+        except KeyboardInterrupt as error:
+            raise InterruptedJobError(f"interrupted; {_tidy(target.staging)}") from error
         return self._commit(target, files, plan, shards, kept)
 
     def _check_options(self) -> int:
@@ -212,8 +214,6 @@ class _Predict:
         try:
             with self._watcher.watch(self._launcher, launch.plan, len(launch.shards)):
                 self._launcher.run(launch)
-        except KeyboardInterrupt as error:
-            raise InterruptedJobError(f"interrupted; {_tidy(target.staging)}", detail="") from error
         except MrmodelError as error:
             told = _last_words(target.staging, error)
             _tidy(target.staging)

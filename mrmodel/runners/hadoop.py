@@ -184,6 +184,7 @@ class HadoopLauncher:
                     raise by_name(words["type"])(words["message"], words["detail"])
 
     def _kill_all(self) -> None:
+        self._submissions.cancel()
         for submission in self._submissions:
             application = submission.wait_for_application(SUBMITTING)
             if application:

@@ -15,6 +15,7 @@ from mrjob.fs.local import LocalFilesystem
 from mrjob.hadoop import HadoopJobRunner
 from mrjob.logs.step import _interpret_hadoop_jar_command_stderr
 
+from mrmodel.errors import JobError
 from mrmodel.runners.mrjob_fs import NativeFilesystem
 
 _APPLICATION = re.compile(r"(?:Submitted application |job_)(?:application_)?(\d+_\d+)")
@@ -30,6 +31,21 @@ class Submission:
         self.url: str | None = None
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self.process: subprocess.Popen | None = None
+        self._cancelled = False
+        self._lock = threading.Lock()
+
+    def start(self, run: Callable[[], subprocess.Popen]) -> subprocess.Popen:
+        """Start the command, which `run` does. Raises JobError when it was cancelled."""
+        with self._lock:
+            if self._cancelled:
+                raise JobError("the job was cancelled before it was submitted")
+            self.process = run()
+            return self.process
+
+    def cancel(self) -> None:
+        """Do not start the command any more; one that runs goes on."""
+        with self._lock:
+            self._cancelled = True
 
     def see(self, line: str) -> None:
         """Take in a line of what the command prints."""
@@ -80,12 +96,13 @@ class HadoopRunner(HadoopJobRunner):
     ) -> tuple[int, dict[str, Any]]:
         """Without mrjob's pseudo-terminal: forking a process that has threads can hang it."""
         # a session of its own: Ctrl-C on the terminal is the driver's to handle
-        process = subprocess.Popen(
-            hadoop_args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, env=env, start_new_session=True,
-        )  # fmt: skip
         submission = self.submission or Submission()
-        submission.process = process
+        process = submission.start(
+            lambda: subprocess.Popen(
+                hadoop_args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, env=env, start_new_session=True,
+            )
+        )  # fmt: skip
         with process.stdout:
             told = _interpret_hadoop_jar_command_stderr(
                 _seen(process.stdout, submission), record_callback=record_callback
@@ -104,12 +121,22 @@ class Submissions:
 
     def __init__(self) -> None:
         self._all: list[Submission] = []
+        self._cancelled = False
         self._lock = threading.Lock()
 
     def new(self) -> Submission:
         with self._lock:
             self._all.append(Submission())
+            if self._cancelled:
+                self._all[-1].cancel()
             return self._all[-1]
+
+    def cancel(self) -> None:
+        """Start none any more."""
+        with self._lock:
+            self._cancelled = True
+            for submission in self._all:
+                submission.cancel()
 
     def __iter__(self) -> Iterator[Submission]:
         with self._lock:

@@ -167,6 +167,19 @@ def test_interrupt(root, output, cluster):
     assert the_application(cluster, output)["state"] == "KILLED"
 
 
+def test_interrupt_before_anything_is_submitted(root, output, cluster):
+    model = running.path_of("hopeless.py:Sleeps")
+    with started("predict", model, f"{root}/in.jsonl", "-o", output, "-r", "hadoop") as driver:
+        until(lambda: running.names(running.staging(output)), what="the staging folder")
+        driver.send_signal(signal.SIGINT)
+        out, err = driver.communicate(timeout=60)
+    assert driver.returncode == 130, err
+    assert "Error: interrupted; nothing was written" in err
+    assert_nothing(output)
+    apps = running.applications(cluster, output).values()
+    assert {app["state"] for app in apps} <= {"KILLED"}
+
+
 def running_maps(cluster, output):
     """The model's processes among those of the application's containers."""
     found = []

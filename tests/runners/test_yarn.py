@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from mrmodel.errors import JobError
 from mrmodel.runners import yarn
 from mrmodel.runners.streaming import Submission, Submissions
 
@@ -115,3 +116,14 @@ def test_submissions_may_be_looked_at_while_there_are_more():
         assert seen is first
         all_.new()
     assert len(list(all_)) == 2
+
+
+def test_what_is_cancelled_does_not_start():
+    all_ = Submissions()
+    started, before = all_.new(), all_.new()
+    started.start(lambda: "a process")
+    all_.cancel()
+    assert started.process == "a process"
+    for submission in (before, all_.new()):
+        with pytest.raises(JobError, match="cancelled"):
+            submission.start(lambda: pytest.fail("it was started"))
