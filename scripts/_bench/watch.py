@@ -70,8 +70,7 @@ def run(
             code = process.returncode
             raise CommandFailed(f"{commands[number]}: exit code {code}{why}\n{words}")
     cpu = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-    # the one knows what all had at once, the other no moment between two looks
-    memory = max(watch.peak, *(usage.ru_maxrss * 1024 for usage in usages))
+    memory = max(watch.peak, *(_own_peak(usage) for usage in usages))
     others = max(0.0, _busy_seconds() - busy - cpu) / (ended - began)
     return Cost(began, ended, cpu, memory, others, tuple(outputs)), watch
 
@@ -79,6 +78,13 @@ def run(
 def _start(command: list[str], env: dict[str, str], log: Path) -> subprocess.Popen:
     with open(f"{log}.out", "wb") as out, open(f"{log}.err", "wb") as err:
         return subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=env)
+
+
+def _own_peak(usage: resource.struct_rusage) -> int:
+    """The most that a process had, also between two looks of ours; 0 where it cannot be told: a
+    child begins as a copy of us, and Linux counts that as its peak."""
+    peak = usage.ru_maxrss
+    return peak * 1024 if peak > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss else 0
 
 
 def _wait(process: subprocess.Popen) -> resource.struct_rusage:
