@@ -150,7 +150,7 @@ def many_blocks(cluster, root):
     # With three nodes, YARN takes any of them for a map once others have called four times, a
     # second: on a busy machine the right one may be later. By chance a map is local one time in
     # three, so a second look at eight maps takes nothing from what this shows.
-    for _ in range(2):
+    for _ in range(4):
         counters = count_digits(cluster, root)
         if share_of_local_maps(counters) >= 0.9:
             break
