@@ -221,7 +221,8 @@ def test_driver_killed_and_resumed(driven, tmp_path):
 
 def test_driver_killed_and_another_model_run(driven):
     """The old application finishes its shards first, but not for the new job."""
-    with driven("trouble.py:Gate") as killed:
+    # the second attempts begin when everything is the new job's already
+    with driven("trouble.py:Gate", "--jobconf", "mapreduce.map.maxattempts=2") as killed:
         killed.wait_for_gate()
         killed.driver.kill()
         killed.driver.wait()
