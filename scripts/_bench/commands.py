@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mrmodel import storage
@@ -20,6 +20,7 @@ from .watch import CommandFailed
 from .workloads import WORKLOADS, write_data
 
 TOLERANCE = 1e-5
+WARM_UP_ROWS = 500
 
 EXAMPLES = """\
 examples:
@@ -167,8 +168,10 @@ def _interleaved(options: argparse.Namespace, setting: systems.Setting) -> list[
 
 
 def _warm_up(setting: systems.Setting) -> None:
-    """Read the libraries and the rows from the disk once, so that nobody has to be the first."""
-    systems.measure("bare-processes", setting)
+    """Read the libraries from the disk once, so that nobody has to be the first."""
+    rows = min(WARM_UP_ROWS, setting.data.rows)
+    data = write_data(setting.workload, rows, setting.cores, setting.folder / "warm-up")
+    systems.measure("bare-processes", replace(setting, data=data))
 
 
 def _differences(runs: list[systems.Measured]) -> dict[str, float]:
