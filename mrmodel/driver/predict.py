@@ -10,6 +10,7 @@ from typing import Any
 
 from mrmodel import errors, storage
 from mrmodel.driver import commit, ledger
+from mrmodel.driver.earlier import earlier_shards, write_shards
 from mrmodel.driver.model_files import ModelFiles, find_model, identity
 from mrmodel.driver.run import Run, describe
 from mrmodel.driver.signals import terminate_is_interrupt
@@ -92,7 +93,9 @@ class _Predict:
         plan = plan_data(self._job.data, files.declared, shard_size)
         check_input(target, (source.uri for source in plan.sources))
         self._identity = identity(files, self._options(plan))
-        shards = self._launcher.shards(plan, shard_size)
+        shards = self._launcher.shards(
+            plan, shard_size, self._job.execution, self._earlier_shards(target, plan)
+        )
         already = self._already_complete(target, shards)
         if already:
             return already
@@ -130,6 +133,11 @@ class _Predict:
             "version": __version__,
         }
 
+    def _earlier_shards(self, target: Target, plan: Plan) -> tuple[Shard, ...]:
+        if not self._job.output.resume:
+            return ()
+        return earlier_shards(target, self._identity, plan)
+
     def _already_complete(self, target: Target, shards: tuple[Shard, ...]) -> Run | None:
         """--resume on an output to which nothing has to be added but, maybe, _SUCCESS."""
         if not (self._job.output.resume and target.run):
@@ -155,6 +163,7 @@ class _Predict:
         if resume:
             commit.take_back(target.staging)
         reason = prepare_staging(target, self._identity, resume)
+        write_shards(target, shards)
         if not resume:
             return set()
         wanted = {shard.key for shard in shards}

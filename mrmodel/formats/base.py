@@ -107,6 +107,14 @@ class Format(Protocol):
         """
         ...
 
+    def rows_span_lines(self, uri: str) -> bool:
+        """Whether rows of the file `uri` go over several lines, so that pieces of it would not hold
+        whole rows. Reads all of it, where that can be.
+
+        Raises InputError when it cannot be read.
+        """
+        ...
+
     def read(self, piece: Piece, options: ReadOptions) -> Iterator[Block]:
         """The rows of `piece`, block by block, in order, memory bounded by the block.
 

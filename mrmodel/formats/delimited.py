@@ -28,8 +28,9 @@ from mrmodel.formats.columns import (
     make_block,
     misfit,
 )
+from mrmodel.formats.compression import open_stream
 from mrmodel.formats.json_values import convert
-from mrmodel.formats.lines import Fault, first_lines, read_lines, slices
+from mrmodel.formats.lines import CHUNK_BYTES, Fault, first_lines, read_lines, slices
 from mrmodel.formats.records import MAX_RECORD, Entry, Record, parse
 from mrmodel.formats.samples import MAJORITY, sample, spread
 from mrmodel.formats.schemas import Merger, given_types, require, twice
@@ -67,6 +68,18 @@ class CsvFormat:
         schema = merger.schema(unknown=pa.string())
         types = [pa.string() if kinds.is_null(f.type) else f.type for f in schema]
         return Inspection(pa.schema(zip(schema.names, types, strict=True)), [None] * len(uris))
+
+    def rows_span_lines(self, uri: str) -> bool:
+        """Whether a line ends inside quotes, as far as the number of quotes before it tells."""
+        with open_stream(uri) as stream:
+            is_open = 0
+            while chunk := stream.read(CHUNK_BYTES):
+                data = np.frombuffer(chunk, np.uint8)
+                quotes = np.add.accumulate(data == ord('"'), dtype=np.uint8) + is_open
+                if np.any(quotes[data == ord("\n")] & 1):
+                    return True
+                is_open = quotes[-1] & 1
+        return False
 
     def read(self, piece: Piece, options: ReadOptions) -> Iterator[Block]:
         return deliver(piece, options, _blocks(piece, options))

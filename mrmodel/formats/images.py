@@ -32,6 +32,9 @@ class ImagesFormat:
         where = uris[0] if uris else "images"
         return Inspection(choose(SCHEMA, options, where), [1] * len(uris))
 
+    def rows_span_lines(self, uri: str) -> bool:
+        return False
+
     def read(self, piece: Piece, options: ReadOptions) -> Iterator[Block]:
         fields = file_fields(piece, options.schema)
         require(piece, fields, SCHEMA.names)

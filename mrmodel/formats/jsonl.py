@@ -49,6 +49,9 @@ class JsonlFormat:
         schema = pa.schema([(field.name, settled(field.type)) for field in schema])
         return Inspection(schema, [None] * len(uris))
 
+    def rows_span_lines(self, uri: str) -> bool:
+        return False
+
     def read(self, piece: Piece, options: ReadOptions) -> Iterator[Block]:
         return deliver(piece, options, _blocks(piece, options))
 

@@ -1,10 +1,11 @@
-"""Parquet: row groups whose middle byte lies in a piece, streamed page by page."""
+"""Parquet: the row groups (or rows) of a piece, streamed page by page."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +42,9 @@ class ParquetFormat:
             merger.add(uri, types)
         groups = [groups for _, groups in footers]
         return Inspection(merger.schema(), [sum(rows for rows, _ in g) for g in groups], groups)
+
+    def rows_span_lines(self, uri: str) -> bool:
+        return False
 
     def read(self, piece: Piece, options: ReadOptions) -> Iterator[Block]:
         return deliver(piece, options, _blocks(piece, options))
@@ -96,24 +100,59 @@ def _blocks(piece: Piece, options: ReadOptions) -> Iterator[Block]:
         twice(piece.uri, file.schema_arrow.names)
         require(piece, fields, file.schema_arrow.names)
         groups = _groups_in(piece, file.metadata)
-        total, done = sum(file.metadata.row_group(i).num_rows for i, _ in groups), 0
-        for index, first in groups:
-            for batch in _batches(piece, file, index, fields, options):
+        total, done = sum(group.take for group in groups), 0
+        for group in groups:
+            first = group.first + group.skip
+            batches = _batches(piece, file, group.index, fields, options)
+            for batch in _rows_of(batches, group.skip, group.take):
                 end = done + batch.num_rows
                 nbytes = piece.length * end // total - piece.length * done // total
                 yield _block(piece, options, fields, batch, first, nbytes)
                 first, done = first + batch.num_rows, end
 
 
-def _groups_in(piece: Piece, meta: pq.FileMetaData) -> list[tuple[int, int]]:
-    """(index, number of its first row) of the row groups whose middle byte is in `piece`."""
+class _Group(NamedTuple):
+    """Rows of a row group: `take` of them after `skip`. `first` is the number, in the file, of the
+    row group's first row."""
+
+    index: int
+    first: int
+    skip: int
+    take: int
+
+
+def _groups_in(piece: Piece, meta: pq.FileMetaData) -> list[_Group]:
+    """What `piece` holds of each row group, the ones of which it holds nothing left out."""
     found, first = [], 0
     for i in range(meta.num_row_groups):
         group = meta.row_group(i)
-        if group.num_rows and piece.start <= middle_byte(group) < piece.start + piece.length:
-            found.append((i, first))
+        skip, end = _share_of(piece, group, first)
+        if end > skip:
+            found.append(_Group(i, first, skip, end - skip))
         first += group.num_rows
     return found
+
+
+def _share_of(piece: Piece, group: pq.RowGroupMetaData, first: int) -> tuple[int, int]:
+    """Where in `group`, whose first row is the `first` of the file, the rows of `piece` begin and
+    end."""
+    if piece.rows is None:
+        is_in = piece.start <= middle_byte(group) < piece.start + piece.length
+        return 0, group.num_rows if is_in else 0
+    begin, end = piece.rows
+    return max(0, begin - first), min(group.num_rows, end - first)
+
+
+def _rows_of(batches: Iterator[pa.RecordBatch], skip: int, take: int) -> Iterator[pa.RecordBatch]:
+    """`take` rows of `batches` after the first `skip`: Parquet can be read from the beginning of a
+    row group only."""
+    for batch in batches:
+        some = batch.slice(skip, take)
+        skip, take = max(0, skip - batch.num_rows), take - some.num_rows
+        if some.num_rows:
+            yield some
+        if not take:
+            return
 
 
 def _batches(

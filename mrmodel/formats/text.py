@@ -26,6 +26,9 @@ class TextFormat:
         where = uris[0] if uris else "text files"
         return Inspection(choose(SCHEMA, options, where), [None] * len(uris))
 
+    def rows_span_lines(self, uri: str) -> bool:
+        return False
+
     def read(self, piece: Piece, options: ReadOptions) -> Iterator[Block]:
         require(piece, file_fields(piece, options.schema), SCHEMA.names)
         return deliver(piece, options, _blocks(piece, options))

@@ -64,8 +64,15 @@ class Launcher(Protocol):
         """Raise ServiceError or UsageError unless a job that reads and writes `uris` can run."""
         ...
 
-    def shards(self, plan: Plan, shard_size: int) -> tuple[Shard, ...]:
-        """How this runner cuts the input."""
+    def shards(
+        self,
+        plan: Plan,
+        shard_size: int,
+        execution: ExecutionSpec,
+        earlier: tuple[Shard, ...] = (),
+    ) -> tuple[Shard, ...]:
+        """How this runner cuts the input; `earlier` are the shards of a run that is resumed, which
+        it keeps where it can."""
         ...
 
     def run(self, launch: Launch) -> None:

@@ -31,6 +31,7 @@ from mrmodel.runners.hadoop_errors import explain
 from mrmodel.runners.shipping import Shipment, ship
 from mrmodel.runners.sim import write_manifest
 from mrmodel.runners.streaming import Submission, Submissions
+from mrmodel.shards.cutting import in_input_order
 from mrmodel.shards.hadoop import HadoopPlan, hadoop_split_plan
 from mrmodel.shards.plan import Plan
 from mrmodel.shards.shard import Shard
@@ -78,9 +79,15 @@ class HadoopLauncher:
         self._pages = check_resource_manager(conf)
         self._history = conf.history_server()
 
-    def shards(self, plan: Plan, shard_size: int) -> tuple[Shard, ...]:
+    def shards(
+        self,
+        plan: Plan,
+        shard_size: int,
+        execution: ExecutionSpec,
+        earlier: tuple[Shard, ...] = (),
+    ) -> tuple[Shard, ...]:
         self._split = hadoop_split_plan(plan.sources, shard_size)
-        return in_input_order(plan, [*self._split.shards, *self._split.manifest])
+        return in_input_order(plan.sources, [*self._split.shards, *self._split.manifest])
 
     def run(self, launch: Launch) -> None:
         self._kept = len(launch.finished)
@@ -199,12 +206,6 @@ def memory_mb(launch: Launch) -> int:
         return max(1, parse_size(launch.execution.memory, "--memory") >> 20)
     estimate = BASE_MEMORY_MB + WEIGHTS_FACTOR * launch.weights_bytes / (1 << 20)
     return int(-(-estimate // ROUND_MEMORY_MB) * ROUND_MEMORY_MB)
-
-
-def in_input_order(plan: Plan, shards: list[Shard]) -> tuple[Shard, ...]:
-    """`shards` as their first pieces lie in the input."""
-    place = {source.uri: index for index, source in enumerate(plan.sources)}
-    return tuple(sorted(shards, key=lambda s: (place[s.pieces[0].uri], s.pieces[0].start)))
 
 
 def still_to_read(split: HadoopPlan, finished: frozenset[str]) -> HadoopPlan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,10 @@ from mrjob.step import StepFailedException
 from mrmodel.errors import JobError, TaskKilledError
 from mrmodel.runners.base import Launch
 from mrmodel.runners.sim import OneTaskPerFile, SimLauncher
+from mrmodel.shards.balance import even_shards
+from mrmodel.shards.plan import Source
+from mrmodel.shards.shard import Shard
+from mrmodel.specs import ExecutionSpec
 
 ATTEMPTS = 3  # of a task that was killed; one that failed by itself is not tried again
 STDERR_TAIL = 2000
@@ -125,12 +129,17 @@ class LocalLauncher(SimLauncher):
     def threads(self, launch: Launch) -> int:
         return launch.execution.threads or 1
 
-    def workers(self, launch: Launch) -> int:
+    def cut(
+        self, sources: Sequence[Source], shard_size: int, execution: ExecutionSpec
+    ) -> tuple[Shard, ...]:
+        return even_shards(sources, shard_size, self.workers(execution))
+
+    def workers(self, execution: ExecutionSpec) -> int:
         cores = len(os.sched_getaffinity(0))
-        return launch.execution.workers or max(1, cores // self.threads(launch))
+        return execution.workers or max(1, cores // (execution.threads or 1))
 
     def mrjob_args(self, launch: Launch) -> list[str]:
-        return ["--num-cores", str(self.workers(launch))]
+        return ["--num-cores", str(self.workers(launch.execution))]
 
     def _run_manifests(self, launch: Launch, spec_file: Path) -> None:
         """Tasks that were killed are started again with the shards that are left."""

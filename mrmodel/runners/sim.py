@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 from mrjob.step import StepFailedException
 
 from mrmodel.errors import JobError
+from mrmodel.formats import get_format
+from mrmodel.parallel import map_parallel
 from mrmodel.runners.base import Launch, Snapshot
-from mrmodel.shards.cutting import shards_of
-from mrmodel.shards.plan import Plan
+from mrmodel.shards.balance import balanced, usual_shards
+from mrmodel.shards.cutting import SPLIT_SLOP, in_input_order
+from mrmodel.shards.plan import Plan, Source
 from mrmodel.shards.shard import Shard
-
-SMALLEST_SHARD = 1 << 20
-SHARDS_PER_CORE = 4
+from mrmodel.specs import ExecutionSpec
 
 
 class OneTaskPerFile:
@@ -40,12 +42,29 @@ class SimLauncher:
     def check(self, uris: list[str]) -> None:
         """Nothing to reach: storage says for itself when it does not answer."""
 
-    def shards(self, plan: Plan, shard_size: int) -> tuple[Shard, ...]:
-        """Shards of at most `shard_size`, and small enough to keep every core busy. The same for
-        inline and local, so that one can resume what the other began."""
-        cores = os.cpu_count() or 1
-        share = plan.nbytes // (cores * SHARDS_PER_CORE)
-        return shards_of(plan.sources, min(shard_size, max(SMALLEST_SHARD, share)))
+    def shards(
+        self,
+        plan: Plan,
+        shard_size: int,
+        execution: ExecutionSpec,
+        earlier: tuple[Shard, ...] = (),
+    ) -> tuple[Shard, ...]:
+        """Shards of at most `shard_size`, and small enough to keep all workers busy; files that
+        an `earlier` run has cut stay as they are."""
+        taken = {piece.uri for shard in earlier for piece in shard.pieces}
+        sources = [source for source in plan.sources if source.uri not in taken]
+        found = self.cut(sources, shard_size, execution)
+        whole = _not_to_be_cut(plan, found, shard_size)
+        if whole:
+            sources = [replace(s, splittable=s.splittable and s.uri not in whole) for s in sources]
+            found = self.cut(sources, shard_size, execution)
+        return in_input_order(plan.sources, [*earlier, *found])
+
+    def cut(
+        self, sources: Sequence[Source], shard_size: int, execution: ExecutionSpec
+    ) -> tuple[Shard, ...]:
+        """`sources` as shards."""
+        return usual_shards(sources, shard_size, os.cpu_count() or 1)
 
     def run(self, launch: Launch) -> None:
         (launch.folder / "progress").mkdir(exist_ok=True)
@@ -76,12 +95,12 @@ class SimLauncher:
         )
 
     def _run_manifests(self, launch: Launch, spec_file: Path) -> None:
-        groups = balanced(launch.remaining, self.workers(launch))
+        groups = balanced(launch.remaining, self.workers(launch.execution))
         paths = [write_manifest(launch.folder / f"manifest-{i}", g) for i, g in enumerate(groups)]
         if paths:
             run_job(launch, self.name, spec_file, paths, self.mrjob_args(launch))
 
-    def workers(self, launch: Launch) -> int:
+    def workers(self, execution: ExecutionSpec) -> int:
         return 1
 
     def mrjob_args(self, launch: Launch) -> list[str]:
@@ -105,15 +124,16 @@ def run_job(
             raise JobError(f"a task failed: {error}") from error
 
 
-def balanced(shards: list[Shard], groups: int) -> list[list[Shard]]:
-    """`shards` in at most `groups` groups of about the same number of bytes, in input order."""
-    loads = [0] * max(1, groups)
-    members: list[list[int]] = [[] for _ in loads]
-    for index in sorted(range(len(shards)), key=lambda i: -shards[i].length):
-        least = loads.index(min(loads))
-        loads[least] += max(1, shards[index].length)
-        members[least].append(index)
-    return [[shards[i] for i in sorted(group)] for group in members if group]
+def _not_to_be_cut(plan: Plan, shards: Iterable[Shard], shard_size: int) -> set[str]:
+    """The files that `shards` cuts, that --shard-size alone would not cut, and that may hold rows
+    of several lines: to find these, the files are read."""
+    cut = {piece.uri for shard in shards for piece in shard.pieces if not piece.is_whole}
+    sizes = {source.uri: source.size for source in plan.sources}
+    doubtful = [uri for uri in sorted(cut) if sizes[uri] <= shard_size * SPLIT_SLOP]
+    if not doubtful:
+        return set()
+    found = map_parallel(get_format(plan.format).rows_span_lines, doubtful)
+    return {uri for uri, spans in zip(doubtful, found, strict=True) if spans}
 
 
 def write_manifest(path: Path, shards: list[Shard]) -> Path:

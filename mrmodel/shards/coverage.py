@@ -22,8 +22,8 @@ class Sized(Protocol):
 def check_coverage(files: Iterable[Sized], done: Iterable[Piece]) -> list[str]:
     """What is wrong with `done` as a reading of `files`, one sentence each; nothing if all is well.
 
-    The pieces of each file must tile its bytes: no gap, no overlap, nothing of other files. An
-    empty file needs exactly one (empty) piece.
+    The pieces of each file must tile its bytes, and its rows where they say which they hold: no
+    gap, no overlap, nothing of other files. An empty file needs exactly one (empty) piece.
     """
     pieces: dict[str, list[Piece]] = defaultdict(list)
     for piece in done:
@@ -50,3 +50,18 @@ def _problems(file: Sized, pieces: list[Piece]) -> Iterator[str]:
         yield f"{file.uri}: bytes {end} to {file.size} not read"
     elif end > file.size:
         yield f"{file.uri}: read to byte {end} of {file.size}"
+    yield from _row_problems(file, pieces)
+
+
+def _row_problems(file: Sized, pieces: list[Piece]) -> Iterator[str]:
+    """What is wrong with pieces that hold rows by number. Whether the last row is among them, the
+    sum over all pieces shows."""
+    by_number = sorted(piece.rows for piece in pieces if piece.rows is not None)
+    if by_number and len(by_number) < len(pieces):
+        yield f"{file.uri}: read partly by row numbers, partly by row groups"
+    at = 0
+    for first, end in by_number:
+        if first != at:
+            how = "not read" if first > at else "read more than once"
+            yield f"{file.uri}: rows {min(at, first)} to {max(at, first)} {how}"
+        at = max(at, end)

@@ -17,8 +17,11 @@ OPEN_COST = 128 << 10
 MAX_SHARDS = 1_000_000
 
 
-def shards_of(sources: Sequence[Source], shard_size: int) -> tuple[Shard, ...]:
-    """`sources` as shards of about `shard_size` bytes, in input order.
+def shards_of(
+    sources: Sequence[Source], shard_size: int, open_cost: int = OPEN_COST
+) -> tuple[Shard, ...]:
+    """`sources` as shards of about `shard_size` bytes, in input order. A file in a group counts
+    `open_cost` more than its bytes.
 
     A file of at least half a shard is cut, each piece a shard of its own (one piece where it
     cannot be split); smaller files share shards. Every byte is in exactly one piece.
@@ -33,7 +36,12 @@ def shards_of(sources: Sequence[Source], shard_size: int) -> tuple[Shard, ...]:
     large = [source for source in sources if is_large(source, shard_size)]
     small = [source for source in sources if not is_large(source, shard_size)]
     shards = [shard_of(source, [piece]) for source in large for piece in cut(source, shard_size)]
-    shards += [_shard_of_files(group) for group in _grouped(small, shard_size)]
+    shards += [_shard_of_files(group) for group in _grouped(small, shard_size, open_cost)]
+    return in_input_order(sources, shards)
+
+
+def in_input_order(sources: Sequence[Source], shards: Iterable[Shard]) -> tuple[Shard, ...]:
+    """`shards` as their first pieces lie in `sources`."""
     place = {source.uri: number for number, source in enumerate(sources)}
     return tuple(sorted(shards, key=lambda s: (place[s.pieces[0].uri], s.pieces[0].start)))
 
@@ -54,15 +62,15 @@ def _shard_of_files(sources: Sequence[Source]) -> Shard:
     return Shard(pieces, total_rows(source.rows for source in sources))
 
 
-def _grouped(sources: Iterable[Source], shard_size: int) -> Iterator[list[Source]]:
+def _grouped(sources: Iterable[Source], shard_size: int, open_cost: int) -> Iterator[list[Source]]:
     group: list[Source] = []
     cost = 0
     for source in sources:
-        if group and cost + source.size + OPEN_COST > shard_size:
+        if group and cost + source.size + open_cost > shard_size:
             yield group
             group, cost = [], 0
         group.append(source)
-        cost += source.size + OPEN_COST
+        cost += source.size + open_cost
     if group:
         yield group
 

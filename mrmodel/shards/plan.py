@@ -39,6 +39,8 @@ class Source:
 
     def rows_in(self, piece: Piece) -> int | None:
         """How many rows a task finds in `piece` of this file; None where nobody knows yet."""
+        if piece.rows is not None:
+            return piece.rows[1] - piece.rows[0]
         if self.row_groups is None:
             return self.rows if piece.is_whole else None
         middles, totals = self._row_counts

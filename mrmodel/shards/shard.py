@@ -17,9 +17,10 @@ class Piece:
     """The byte range [start, start + length) of the file at `uri`.
 
     A reader of lines takes the lines that begin in the range (Hadoop's LineRecordReader rule);
-    a reader of Parquet takes the row groups whose middle byte lies in it. ``size`` and ``mtime``
-    (seconds) are the whole file's, as they were at planning; ``partition`` holds the Hive-style
-    partition values of the path (column → value).
+    a reader of Parquet takes the row groups whose middle byte lies in it, or, where ``rows`` is
+    given, the rows of the file with these numbers (first, end), whatever the row groups are.
+    ``size`` and ``mtime`` (seconds) are the whole file's, as they were at planning; ``partition``
+    holds the Hive-style partition values of the path (column → value).
     """
 
     uri: str
@@ -28,6 +29,11 @@ class Piece:
     size: int
     mtime: float = 0.0
     partition: dict[str, Any] = field(default_factory=dict)
+    rows: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.rows is not None:  # a list, as JSON has it
+            object.__setattr__(self, "rows", tuple(self.rows))
 
     @property
     def is_whole(self) -> bool:
@@ -36,7 +42,8 @@ class Piece:
     @property
     def key(self) -> str:
         """A name for this piece that is the same in every run over the same bytes."""
-        text = json.dumps([self.uri, self.start, self.length, self.size, self.mtime])
+        rows = [] if self.rows is None else [self.rows]
+        text = json.dumps([self.uri, self.start, self.length, self.size, self.mtime, *rows])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:

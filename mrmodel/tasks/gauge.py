@@ -56,4 +56,5 @@ def name_of(shard: Shard) -> str:
     """`shard` for people."""
     first = shard.pieces[0]
     more = f" and {len(shard.pieces) - 1} more" if len(shard.pieces) > 1 else ""
-    return f"{first.uri} from byte {first.start}{more}"
+    where = f"byte {first.start}" if first.rows is None else f"row {first.rows[0]}"
+    return f"{first.uri} from {where}{more}"

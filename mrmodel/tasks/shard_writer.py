@@ -94,7 +94,7 @@ def _joined(kept: pa.Schema, outputs: pa.Schema) -> pa.Schema:
 
 def metadata_of(model_sha256: str, shard: Any, version: str) -> dict[str, str]:
     """What every part says of itself."""
-    sources = [f"{piece.uri}:{piece.start}+{piece.length}" for piece in shard.pieces]
+    sources = [_source(piece) for piece in shard.pieces]
     return {
         "mrmodel.version": version,
         "mrmodel.model_sha256": model_sha256,
@@ -102,3 +102,8 @@ def metadata_of(model_sha256: str, shard: Any, version: str) -> dict[str, str]:
         # Arrow takes no names that are not Unicode
         "mrmodel.source": "\n".join(sources[:100]).encode(errors="backslashreplace").decode(),
     }
+
+
+def _source(piece: Any) -> str:
+    rows = "" if piece.rows is None else f" rows {piece.rows[0]}-{piece.rows[1]}"
+    return f"{piece.uri}:{piece.start}+{piece.length}{rows}"

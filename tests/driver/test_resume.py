@@ -203,6 +203,55 @@ def test_dead_letters_survive_a_resume(lake):
         ]  # fmt: skip
 
 
+def test_resume_by_another_number_of_workers_keeps_the_cut(tmp_path):
+    """One row group is a shard for one worker, and two for two."""
+    parquet(tmp_path / "in" / "a.parquet", [*range(2000), -1])
+    ref = model(tmp_path, COUNTING)
+    options = {"runner": "local", "workers": 2}
+    with pytest.raises(TooManyBadRowsError):
+        run(ref, tmp_path / "in", tmp_path / "out", **options)
+    assert names(tmp_path / "out") == [
+        "_bad",
+        "_mrmodel",
+        "part-00000.parquet",
+        "part-00001.parquet",
+    ]
+    seen(tmp_path)
+    found = run(ref, tmp_path / "in", tmp_path / "out", resume=True, max_bad="1")
+    assert found.success
+    assert seen(tmp_path) == []
+    parquet(tmp_path / "in" / "b.parquet", [5000])
+    options = {"runner": "local", "workers": 1, "resume": True, "max_bad": "1"}
+    found = run(ref, tmp_path / "in", tmp_path / "out", **options)
+    assert (found.kept, seen(tmp_path)) == (2, [5000.0])
+    assert ids(tmp_path / "out") == [*range(2000), 5000]
+
+
+def test_resume_of_a_broken_run_keeps_its_cut(tmp_path):
+    parquet(tmp_path / "in" / "a.parquet", range(2000))
+    ref = model(tmp_path, BREAKING.replace("20 in", "1999 in"))
+    with pytest.raises(JobError):
+        run(ref, tmp_path / "in", tmp_path / "out", runner="local", workers=2)
+    (tmp_path / "mended").touch()
+    seen(tmp_path)
+    found = run(ref, tmp_path / "in", tmp_path / "out", resume=True)
+    assert found.kept == 1
+    again = sorted(seen(tmp_path))
+    assert again == [float(n) for n in range(2000 - len(again), 2000)]
+    assert len(again) == pytest.approx(1000, abs=2)
+    assert ids(tmp_path / "out") == list(range(2000))
+
+
+def test_a_file_that_changed_is_cut_anew(tmp_path):
+    parquet(tmp_path / "in" / "a.parquet", range(2000))
+    ref, options = model(tmp_path, COUNTING), {"runner": "local", "workers": 2}
+    run(ref, tmp_path / "in", tmp_path / "out", **options)
+    parquet(tmp_path / "in" / "a.parquet", range(3000))
+    found = run(ref, tmp_path / "in", tmp_path / "out", resume=True)
+    assert (found.kept, len(found.shards)) == (0, 1)
+    assert ids(tmp_path / "out") == list(range(3000))
+
+
 def test_resume_refuses_what_mrmodel_did_not_make(lake):
     (lake / "out").mkdir()
     (lake / "out" / "theirs").touch()

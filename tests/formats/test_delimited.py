@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from mrmodel.errors import InputError
-from mrmodel.formats import get_format, records
+from mrmodel.formats import delimited, get_format, records
 from mrmodel.formats.base import InspectOptions
 from tests.formats.helpers import bad, column, numbers, pieces, read, rows, whole, write
 
@@ -277,3 +277,20 @@ def test_header_that_is_longer_than_a_read(tmp_path):
     for piece, expected in zip(pieces(uri, [500]), ([], [3999]), strict=True):
         found = read("csv", piece, [(names[-1], pa.int64())])
         assert list(column(found, names[-1])) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "hold"),
+    [
+        ("a,b\n1,2\n", False),
+        ('a,b\n1,"x"\n2,"y ""z"""\n', False),
+        ('a,b\n1,"x\ny"\n', True),
+        ('a,b\n1,"x\r\ny"\n', True),
+        ('a,b\n1,"never closed\n2,3\n', True),
+        ("", False),
+    ],
+)
+def test_line_breaks_in_fields_are_found(tmp_path, text, hold, monkeypatch):
+    for size in (1, 3, 1 << 20):
+        monkeypatch.setattr(delimited, "CHUNK_BYTES", size)
+        assert get_format("csv").rows_span_lines(write(tmp_path / "f.csv", text)) is hold

@@ -63,6 +63,18 @@ def test_pieces_hold_every_row_once_with_its_number(tmp_path):
         assert found == list(range(2000))
 
 
+@pytest.mark.parametrize("row_group_size", [70, 2000])
+@pytest.mark.parametrize("cuts", [[], [1], [69, 70, 71], [700, 1400], [1999]])
+def test_pieces_hold_the_rows_that_they_name(tmp_path, row_group_size, cuts):
+    uri = make(tmp_path / "f.parquet", {"i": list(range(2000))}, row_group_size=row_group_size)
+    size = whole(uri).size
+    ends = [*cuts, 2000]
+    for first, end in zip([0, *cuts], ends, strict=True):
+        piece = Piece(uri, first, end - first, size, rows=(first, end))
+        blocks = read("parquet", piece, [("i", pa.int64())], block_rows=64)
+        assert list(column(blocks, "i")) == numbers(blocks) == list(range(first, end))
+
+
 def test_inspection_counts_rows(tmp_path):
     one = make(tmp_path / "1.parquet", {"i": range(25)}, row_group_size=10)
     none = make(tmp_path / "0.parquet", {"i": pa.array([], pa.int64())})

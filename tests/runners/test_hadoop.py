@@ -70,7 +70,7 @@ def test_local_paths_are_refused_with_the_remedy():
 def test_shards_are_in_input_order():
     sources = (source("small", 10), source("large", 300 * MB), source("small2", 10))
     plan = Plan("text", None, None, (), sources, ())
-    shards = HadoopLauncher().shards(plan, 128 * MB)
+    shards = HadoopLauncher().shards(plan, 128 * MB, ExecutionSpec())
     uris = [(piece.uri, piece.start) for shard in shards for piece in shard.pieces]
     place = {s.uri: n for n, s in enumerate(sources)}
     firsts = [shard.pieces[0] for shard in shards]
@@ -96,4 +96,4 @@ def test_files_by_split_are_found_by_path(tmp_path):
     local = hadoop.HadoopPlan((source("x/a", 5),), (), split.split_size, 1, ())
     told = json.loads(hadoop._write_files(tmp_path / "files.json", local).read_text())
     assert told == {"/x/a": {"uri": "hdfs://nn/x/a", "start": 0, "length": 5, "size": 5,
-                             "mtime": 0.0, "partition": {}}}  # fmt: skip
+                             "mtime": 0.0, "partition": {}, "rows": None}}  # fmt: skip

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import psutil
@@ -85,9 +86,9 @@ def test_the_first_failure_ends_the_others(tmp_path):
 def test_one_process_per_core_and_thread(tmp_path):
     launcher, cores = LocalLauncher(), len(os.sched_getaffinity(0))
     job = launch(tmp_path)
-    assert launcher.workers(replace(job, execution=ExecutionSpec())) == cores
-    assert launcher.workers(replace(job, execution=ExecutionSpec(threads=64))) == 1
-    assert launcher.workers(replace(job, execution=ExecutionSpec(workers=9))) == 9
+    assert launcher.workers(ExecutionSpec()) == cores
+    assert launcher.workers(ExecutionSpec(threads=64)) == 1
+    assert launcher.workers(ExecutionSpec(workers=9)) == 9
     assert launcher.threads(replace(job, execution=ExecutionSpec())) == 1
     assert launcher.threads(replace(job, execution=ExecutionSpec(threads=2))) == 2
 
@@ -121,6 +122,35 @@ def test_a_real_worker_that_is_killed(lake):
     assert names(lake / "out") == names(lake / "inline")
     assert helpers.rows(lake / "out") == helpers.rows(lake / "inline")
     assert ids(lake / "out") == list(range(30))
+
+
+def test_one_row_group_keeps_all_workers_busy(tmp_path):
+    code = """
+        class Model(mrmodel.Predictor):
+            inputs = ["x"]
+
+            def predict(self, batch):
+                return {"pid": [os.getpid()] * len(batch["x"]), "twice": batch["x"] * 2}
+    """
+    parquet(tmp_path / "in.parquet", range(2000))
+    found = run(
+        model(tmp_path, code), tmp_path / "in.parquet", tmp_path / "out", runner="local", workers=2
+    )
+    rows = helpers.rows(tmp_path / "out")
+    assert [row["id"] for row in rows] == list(range(2000))
+    assert all(row["twice"] == 2 * row["id"] for row in rows)
+    assert sorted(Counter(row["pid"] for row in rows).values()) == pytest.approx([1000] * 2, abs=2)
+    first, second = (shard["pieces"][0]["rows"] for shard in found.shards)
+    assert (first[0], list(second)) == (0, [first[1], 2000])
+
+
+def test_a_bad_row_behind_a_cut_has_its_number_in_the_file(tmp_path):
+    parquet(tmp_path / "in.parquet", [*range(1500), None, *range(1501, 2000)])
+    run(
+        model(tmp_path), tmp_path / "in.parquet", tmp_path / "out", runner="local", workers=2,
+        max_bad="1",
+    )  # fmt: skip
+    assert [letter["row"] for letter in helpers.bad(tmp_path / "out")] == [1500]
 
 
 def test_a_worker_that_hangs_ends_itself_and_the_job(lake):

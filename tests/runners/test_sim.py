@@ -1,12 +1,14 @@
 """What inline and local have in common."""
 
+import os
+
 import pytest
 
 from mrmodel.errors import UsageError
 from mrmodel.runners.base import Launch, launcher_for
 from mrmodel.runners.inline import InlineLauncher
 from mrmodel.runners.local import LocalLauncher
-from mrmodel.runners.sim import balanced, write_manifest
+from mrmodel.runners.sim import write_manifest
 from mrmodel.shards.plan import Plan, Source
 from mrmodel.shards.shard import Piece, Shard
 from mrmodel.specs import ExecutionSpec
@@ -19,26 +21,8 @@ def shards(*sizes):
     return [Shard((Piece(f"/{n}", 0, size, size),)) for n, size in enumerate(sizes)]
 
 
-def loads(groups):
-    return sorted(sum(shard.length for shard in group) for group in groups)
-
-
-def test_groups_have_about_the_same_bytes():
-    all_ = shards(*[10, 90, 20, 80, 30, 70, 40, 60, 50, 50])
-    groups = balanced(all_, 5)
-    assert loads(groups) == [100] * 5
-    assert sorted(s.pieces[0].uri for group in groups for s in group) == [
-        f"/{n}" for n in range(10)
-    ]
-    for group in groups:
-        assert group == sorted(group, key=all_.index)  # in input order
-
-
-def test_no_more_groups_than_shards():
-    assert len(balanced(shards(1, 2), 8)) == 2
-    assert balanced([], 8) == []
-    assert loads(balanced(shards(0, 0, 0, 0), 2)) == [0, 0]
-    assert [len(group) for group in balanced(shards(0, 0, 0, 0), 2)] == [2, 2]
+def plan_of(*sources, format="text"):
+    return Plan(format, None, None, (), tuple(sources), ())
 
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path):
@@ -48,14 +32,46 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path):
         assert shards_of_manifest(lines) == all_
 
 
-def test_inline_and_local_cut_alike():
-    """So that one can resume what the other began."""
-    sources = tuple(
-        Source(f"/{n}", size << 20, splittable=True) for n, size in enumerate([1, 64, 3])
+def test_inline_and_local_cut_large_inputs_alike():
+    plan = plan_of(
+        *(Source(f"/{n}", size << 20, splittable=True) for n, size in enumerate([8, 64]))
     )
-    plan = Plan("text", None, None, (), sources, ())
-    assert InlineLauncher().shards(plan, 8 << 20) == LocalLauncher().shards(plan, 8 << 20)
-    assert max(s.length for s in LocalLauncher().shards(plan, 8 << 20)) <= 1.1 * (8 << 20)
+    options = ExecutionSpec(workers=os.cpu_count())
+    found = LocalLauncher().shards(plan, 8 << 20, options)
+    assert InlineLauncher().shards(plan, 8 << 20, options) == found
+    assert max(s.length for s in found) <= 1.1 * (8 << 20)
+
+
+def test_local_workers_all_get_something():
+    """Even of a file that is too small to be cut for another reason."""
+    plan = plan_of(Source("/a", 500_000, splittable=True))
+    assert len(InlineLauncher().shards(plan, 128 << 20, ExecutionSpec())) == 1
+    lengths = [s.length for s in LocalLauncher().shards(plan, 128 << 20, ExecutionSpec(workers=4))]
+    assert lengths == [125_000] * 4
+
+
+def test_files_that_an_earlier_run_has_cut_stay_as_they_are():
+    a, b = (Source(f"/{name}", 9_000_000, splittable=True) for name in "ab")
+    earlier = (Shard((b.piece(0, 5),)), Shard((b.piece(5, 8_999_995),)))
+    for launcher in (InlineLauncher(), LocalLauncher()):
+        found = launcher.shards(plan_of(a, b), 128 << 20, ExecutionSpec(workers=2), earlier)
+        assert found[-2:] == earlier
+        assert {piece.uri for shard in found[:-2] for piece in shard.pieces} == {"/a"}
+
+
+@pytest.mark.parametrize("quoted", ["a line\nand another", "one line"])
+def test_a_csv_file_with_line_breaks_in_fields_is_not_cut_for_the_workers(tmp_path, quoted):
+    path = tmp_path / "a.csv"
+    path.write_text("x,text\n" + f'1,"{quoted}"\n' * 2000)
+    source = Source(str(path), path.stat().st_size, splittable=True)
+    many = 1 if "\n" in quoted else 2
+    found = LocalLauncher().shards(
+        plan_of(source, format="csv"), 128 << 20, ExecutionSpec(workers=2)
+    )
+    assert len(found) == many
+    # what --shard-size itself cuts is cut: the file may be too large to look through
+    cut = LocalLauncher().shards(plan_of(source, format="csv"), 8000, ExecutionSpec(workers=2))
+    assert len(cut) > 2
 
 
 @pytest.mark.parametrize("name", ["inline", "local", "hadoop"])

@@ -1,5 +1,7 @@
 """The ledger's question: was every byte read exactly once?"""
 
+from dataclasses import replace
+
 import pytest
 
 from mrmodel.shards.coverage import check_coverage
@@ -52,3 +54,18 @@ def test_a_file_that_is_not_of_the_input_is_named():
 def test_a_file_that_changed_is_named():
     (problem, *_) = check_coverage([A], [Source("a", 110).piece()])
     assert problem == "a: 100 bytes at planning but 110 when it was read"
+
+
+@pytest.mark.parametrize(
+    ("rows", "problems"),
+    [
+        ([(0, 5), (5, 9)], []),
+        ([(0, 5), (6, 9)], ["a: rows 5 to 6 not read"]),
+        ([(1, 5), (5, 9)], ["a: rows 0 to 1 not read"]),
+        ([(0, 6), (5, 9)], ["a: rows 5 to 6 read more than once"]),
+        ([(0, 5), None], ["a: read partly by row numbers, partly by row groups"]),
+    ],
+)
+def test_rows_are_tiled_too(rows, problems):
+    pieces = [replace(A.piece(n * 50, 50), rows=some) for n, some in enumerate(rows)]
+    assert check_coverage([A], pieces) == problems

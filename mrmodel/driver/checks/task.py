@@ -88,15 +88,16 @@ def _launch(facts: Facts, launcher: Any, folder: str, here: Path) -> Any:
     from mrmodel.tasks.staging import Staging
 
     source = Source(storage.join(folder, "input.txt"), len(_INPUT))
+    execution = _execution(facts, folder)
     plan = Plan("text", pa.schema([]), None, (), (source,), ())
     staging = Staging(storage.join(folder, "staging"))
     return Launch(
         job_class=MRProbe,
         spec=_task_spec(staging.uri),
         plan=plan,
-        shards=launcher.shards(plan, 1 << 20),
+        shards=launcher.shards(plan, 1 << 20, execution),
         finished=frozenset(),
-        execution=_execution(facts, folder),
+        execution=execution,
         folder=here,
         staging=staging,
     )
