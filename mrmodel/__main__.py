@@ -1,7 +1,6 @@
-"""``python -m mrmodel``."""
+"""``python -m mrmodel``: the command line."""
 
-import sys
+from mrmodel.cli.main import entry
 
-from mrmodel.cli.main import main
-
-sys.exit(main())
+if __name__ == "__main__":
+    entry()

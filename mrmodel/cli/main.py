@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -82,6 +84,18 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(line, 1, traceback.format_exc())
 
 
+def entry() -> None:
+    """The command as a process: `main`, and the end."""
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    if "hdfs_native" in sys.modules:
+        # a call of it that still runs in a thread, after Ctrl-C say, would abort Python's own end
+        os._exit(code)
+    sys.exit(code)
+
+
 def _fail(message: str, code: int, detail: str = "") -> int:
     click.echo(f"Error: {message}", err=True)
     if detail:
@@ -96,7 +110,3 @@ def _stack_if_wanted() -> str:
 def _quiet_libraries() -> None:
     """mrjob talks much about what mrmodel says in its own words; -v brings it back."""
     logging.getLogger("mrjob").propagate = False
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -172,7 +172,7 @@ def test_a_bar_on_a_terminal(source, tmp_path):
     main_end, child_end = pty.openpty()
     arguments = ["data", "put", str(source), str(tmp_path / "target")]
     done = subprocess.run(
-        [sys.executable, "-m", "mrmodel.cli.main", *arguments],
+        [sys.executable, "-m", "mrmodel", *arguments],
         stderr=child_end,
         stdout=subprocess.PIPE,
         text=True,

@@ -167,9 +167,6 @@ def test_interrupt(root, output, cluster):
     assert the_application(cluster, output)["state"] == "KILLED"
 
 
-@pytest.mark.xfail(
-    reason="Python aborts where a call of hdfs-native runs while it shuts down", strict=False
-)
 def test_interrupt_before_anything_is_submitted(root, output, cluster):
     model = running.path_of("hopeless.py:Sleeps")
     with started("predict", model, f"{root}/in.jsonl", "-o", output, "-r", "hadoop") as driver:
