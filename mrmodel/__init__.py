@@ -8,10 +8,10 @@ from typing import Any
 from mrmodel.models.predictor import Predictor
 from mrmodel.version import __version__
 
-__all__ = ["Predictor", "__version__", "predict"]
+__all__ = ["Predictor", "__version__", "evaluate", "predict"]
 
 # what needs torch and mrjob is imported when it is asked for: nodes and --help do without
-_LATER = {"predict": "mrmodel.api"}
+_LATER = {"evaluate": "mrmodel.api", "predict": "mrmodel.api"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The same jobs from Python: ``mrmodel.predict(...)``."""
+"""The same jobs from Python: ``mrmodel.predict(...)``, ``mrmodel.evaluate(...)``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mrmodel.driver.evaluate import evaluate as run_evaluate
+from mrmodel.driver.evaluate import evaluation_job
 from mrmodel.driver.predict import Job, Watcher
 from mrmodel.driver.predict import predict as run_predict
 from mrmodel.driver.progress import ProgressWatcher
@@ -58,19 +60,84 @@ def predict(
         print(run.rows["ok"], run.output)
     """
     job = Job(
-        ModelSpec(
-            _reference(model),
-            dict(model_args or {}),
-            _text(weights),
-            tuple(map(os.fspath, py_files)),
-            device,
-            dtype,
-        ),
+        _model_spec(model, model_args, weights, py_files, device, dtype),
         DataSpec(_texts(data), format, _names(inputs), _names(keep), dict(types or {}), image_size),
         OutputSpec(os.fspath(output), output_format, str(max_bad), overwrite, resume),
         ExecutionSpec.from_dict({"runner": runner, "batch_size": str(batch_size), **execution}),
     )
     return run_predict(job, ProgressWatcher() if progress else Watcher())
+
+
+def evaluate(
+    model: str | type,
+    data: PathLike | Sequence[PathLike],
+    *,
+    label: str,
+    metrics: str | Sequence[str],
+    output: PathLike | None = None,
+    prediction: str | None = None,
+    group_by: str | None = None,
+    indexes: str | None = None,
+    bootstrap: int = 0,
+    seed: int = 0,
+    reducers: int = 1,
+    runner: str = "inline",
+    weights: PathLike | None = None,
+    model_args: Mapping[str, Any] | None = None,
+    py_files: Sequence[PathLike] = (),
+    inputs: Sequence[str] | None = None,
+    format: str = "auto",
+    types: Mapping[str, str] | None = None,
+    image_size: tuple[int, int] | None = None,
+    batch_size: str | int = "auto",
+    device: str = "auto",
+    dtype: str = "float32",
+    max_bad: str | int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: bool = False,
+    **execution: Any,
+) -> Run:
+    """Measure `model` on `data` against the column `label`, as ``mrmodel evaluate`` does.
+
+    `metrics` are written as on the command line: ``"accuracy:task=multiclass,num_classes=10"``.
+    Without `output` nothing is written. The other arguments are the command's options.
+
+    Returns the run; ``run.metrics`` is metric → value over all rows, ``run.measures`` has the
+    groups and the intervals, too. Raises as `predict` does.
+
+    Example::
+
+        run = mrmodel.evaluate("model.py:Net", "test.parquet", label="y", metrics="auroc")
+        print(run.metrics["auroc"])
+    """
+    job = evaluation_job(
+        _model_spec(model, model_args, weights, py_files, device, dtype),
+        DataSpec(_texts(data), format, _names(inputs), None, dict(types or {}), image_size),
+        OutputSpec(_text(output) or "", "parquet", str(max_bad), overwrite, resume),
+        ExecutionSpec.from_dict({"runner": runner, "batch_size": str(batch_size), **execution}),
+        [metrics] if isinstance(metrics, str) else list(metrics),
+        reducers,
+        label=label,
+        prediction=prediction,
+        group_by=group_by,
+        indexes=indexes,
+        resamples=bootstrap,
+        seed=seed,
+    )
+    return run_evaluate(job, ProgressWatcher() if progress else Watcher())
+
+
+def _model_spec(
+    model: str | type,
+    args: Mapping[str, Any] | None,
+    weights: PathLike | None,
+    py_files: Sequence[PathLike],
+    device: str,
+    dtype: str,
+) -> ModelSpec:
+    files = tuple(map(os.fspath, py_files))
+    return ModelSpec(_reference(model), dict(args or {}), _text(weights), files, device, dtype)
 
 
 def _reference(model: str | type) -> str:

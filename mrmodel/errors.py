@@ -7,6 +7,7 @@ MrmodelError                    exit code 1
 ├── ModelError                  2   a model that is missing or cannot be loaded
 ├── JobError                    1   the job started and failed
 │   ├── ModelOutputError        1   predict() broke its contract (not a bad row)
+│   ├── MetricError             1   a metric cannot measure these predictions and labels
 │   ├── LedgerError             1   rows in ≠ rows ok + rows bad, or a shard is missing
 │   └── TaskKilledError         1   the cluster killed the tasks (memory, time)
 ├── TooManyBadRowsError         3   complete, but more bad rows than --max-bad allows
@@ -63,6 +64,10 @@ class JobError(MrmodelError):
 
 class ModelOutputError(JobError):
     """predict() broke its contract: rows that do not align, an unknown type. Not a bad row."""
+
+
+class MetricError(JobError):
+    """A metric cannot measure these predictions and labels. Not a bad row: no row would do."""
 
 
 class LedgerError(JobError):

@@ -8,6 +8,7 @@ LAYERS = [
     {"storage", "tensors"},
     {"shards", "formats"},
     {"models"},
+    {"metrics"},
     {"tasks"},
     {"jobs"},
     {"runners"},
@@ -17,7 +18,17 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # what YARN's nodes have, or are sent
-ON_NODES = ("specs", "storage", "tensors", "shards", "formats", "models", "tasks", "jobs")
+ON_NODES = (
+    "specs",
+    "storage",
+    "tensors",
+    "shards",
+    "formats",
+    "models",
+    "metrics",
+    "tasks",
+    "jobs",
+)
 NOT_ON_NODES = ("click", "rich", "boto3", "botocore")
 # where anything may be missing, mrmodel's own requirements too: that is what they look for
 DOCTORS = ("mrmodel.driver.checks", "mrmodel.driver.doctor", "mrmodel.jobs.mr_probe")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from mrmodel.cli.evaluate import evaluate
 from mrmodel.cli.options import CONTEXT
 from mrmodel.cli.predict import predict
 from mrmodel.errors import UsageError
@@ -17,7 +18,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-COMMANDS = {"predict": predict}
+COMMANDS = {"predict": predict, "evaluate": evaluate}
 # how a job file says what the command line says by position, or by another name
 _NAMES = {
     "input": "inputs_",
@@ -25,6 +26,7 @@ _NAMES = {
     "type": "types",
     "conf_path": "conf_paths",
     "json": "as_json",
+    "metric": "metrics",
 }
 
 
@@ -36,7 +38,7 @@ _NAMES = {
 def run(file: Path, options: tuple[str, ...]) -> Any:
     """Run the job in FILE (TOML); OPTIONS of the command line win over the file.
 
-    The keys are the options of the command without their dashes, and `command` (predict),
+    The keys are the options of the command without their dashes, and `command` (predict, evaluate),
     `model`, `input` (one or a list) and `output`.
 
     \b

@@ -30,8 +30,15 @@ def number_parts(records: list[Record]) -> list[Record]:
     return numbered
 
 
-def assemble(target: Target, records: list[Record], run: dict[str, Any], success: bool) -> None:
-    """Build ``final``: parts, dead letters, run.json and, last, _SUCCESS."""
+def assemble(
+    target: Target,
+    records: list[Record],
+    run: dict[str, Any],
+    success: bool,
+    more: dict[str, bytes] | None = None,
+) -> None:
+    """Build ``final``: parts, files with the contents `more`, dead letters, run.json and, last,
+    _SUCCESS."""
     staging = target.staging
     store = storage.storage_for(target.uri)
     store.delete(staging.folder("final"))  # what a commit that was taken back has left
@@ -40,6 +47,8 @@ def assemble(target: Target, records: list[Record], run: dict[str, Any], success
     map_parallel(lambda record: _move_part(staging, record), records)
     first_rows = _first_rows(records)
     map_parallel(lambda record: _write_bad(staging, record, first_rows[record["shard"]]), records)
+    for name, data in (more or {}).items():
+        storage.write_bytes(staging.folder("final", name), data)
     storage.write_json(staging.folder("final", "_mrmodel", "run.json"), run)
     if success:
         storage.write_bytes(staging.folder("final", "_SUCCESS"), b"")

@@ -28,7 +28,7 @@ from mrmodel.shards.plan import Plan
 from mrmodel.shards.planning import plan_data
 from mrmodel.shards.shard import Shard
 from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec
-from mrmodel.tasks.spec import TaskData, TaskModel, TaskSpec, encode_schema
+from mrmodel.tasks.spec import Evaluation, TaskData, TaskModel, TaskSpec, encode_schema
 from mrmodel.tasks.staging import Staging
 from mrmodel.units import parse_budget, parse_size
 from mrmodel.version import __version__
@@ -36,13 +36,16 @@ from mrmodel.version import __version__
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked for."""
+    """What is asked for. `evaluation` is what to measure, None for predictions; `reducers` the
+    number of reduce tasks that merge measures."""
 
     model: ModelSpec
     data: DataSpec
     output: OutputSpec
     execution: ExecutionSpec
     job_class: type = MRPredict
+    evaluation: Evaluation | None = None
+    reducers: int = 0
 
 
 class Watcher:
@@ -72,11 +75,14 @@ def predict(job: Job, watcher: Watcher | None = None) -> Run:
         terminate_is_interrupt(),
         tempfile.TemporaryDirectory(prefix="mrmodel-", ignore_cleanup_errors=True) as folder,
     ):
-        return _Predict(job, watcher or Watcher(), Path(folder)).run()
+        return Steps(job, watcher or Watcher(), Path(folder)).run()
 
 
-class _Predict:
-    """The steps of one job, in the order of their calls."""
+class Steps:
+    """The steps of one job, in the order of their calls. Those without an underscore are other
+    for other kinds of jobs."""
+
+    kind = "predict"
 
     def __init__(self, job: Job, watcher: Watcher, folder: Path):
         self._job = job
@@ -90,9 +96,9 @@ class _Predict:
         self._launcher.check([*self._job.data.uris, self._job.output.uri])
         target = open_target(self._job.output)
         files = find_model(self._job.model, self._job.data.inputs is None, self._folder)
-        plan = plan_data(self._job.data, files.declared, shard_size)
+        plan = plan_data(self._job.data, files.declared, shard_size, self.also())
         check_input(target, (source.uri for source in plan.sources))
-        self._identity = identity(files, self._options(plan))
+        self._identity = identity(files, self.options(plan))
         shards = self._launcher.shards(
             plan, shard_size, self._job.execution, self._earlier_shards(target, plan)
         )
@@ -104,7 +110,7 @@ class _Predict:
             self._run_tasks(self._launch(target, files, plan, shards, kept), target)
         except KeyboardInterrupt as error:
             raise InterruptedJobError(f"interrupted; {_tidy(target.staging)}") from error
-        return self._commit(target, files, plan, shards, kept)
+        return self.commit(target, files, plan, shards, kept)
 
     def _check_options(self) -> int:
         """The shard size in bytes. Raises UsageError before anything is touched."""
@@ -119,7 +125,11 @@ class _Predict:
             )
         return parse_size(execution.shard_size, "--shard-size")
 
-    def _options(self, plan: Plan) -> dict[str, Any]:
+    def also(self) -> tuple[str, ...]:
+        """Columns to read that are neither the model's nor kept."""
+        return ()
+
+    def options(self, plan: Plan) -> dict[str, Any]:
         """What, besides model and code, decides what a finished shard holds."""
         return {
             "inputs": plan.inputs,
@@ -169,11 +179,15 @@ class _Predict:
         wanted = {shard.key for shard in shards}
         reason = reason or difference_to_output(target, self._identity)
         if target.run and not difference_to_output(target, self._identity):
-            commit.keep_shards(target, wanted)
+            self.keep_output(target, wanted)
         kept = wanted & set(target.staging.records())
         note = f" ({reason})" if reason else ""
         self._watcher.say(f"resuming: {len(kept)} of {len(shards)} shards are finished{note}")
         return kept
+
+    def keep_output(self, target: Target, wanted: set[str]) -> None:
+        """Take the shards of OUTPUT that count for this run."""
+        commit.keep_shards(target, wanted)
 
     def _launch(
         self,
@@ -202,19 +216,23 @@ class _Predict:
             batch_size=execution.batch_size,
             threads=execution.threads,
             batch_timeout=execution.batch_timeout,
+            evaluation=self._job.evaluation and self._job.evaluation.to_dict(),
         )
         return Launch(
             job_class=self._job.job_class,
             spec=spec,
             plan=plan,
             shards=shards,
-            finished=frozenset(kept),
+            # reducers need what every shard has to say
+            finished=frozenset() if self._job.reducers else frozenset(kept),
             execution=execution,
             folder=self._folder,
             staging=target.staging,
             code=files.code,
             weights=files.weights,
             weights_bytes=files.weights_bytes,
+            kind=self.kind,
+            reducers=self._job.reducers,
         )
 
     def _run_tasks(self, launch: Launch, target: Target) -> None:
@@ -231,7 +249,7 @@ class _Predict:
             _tidy(target.staging)
             raise
 
-    def _commit(
+    def commit(
         self,
         target: Target,
         files: ModelFiles,
@@ -239,6 +257,13 @@ class _Predict:
         shards: tuple[Shard, ...],
         kept: set[str],
     ) -> Run:
+        records = commit.number_parts(self._finished(target, shards))
+        ledger.check(plan, records)
+        run = self._describe(target, files, plan, records, kept)
+        commit.assemble(target, records, run.to_dict(), run.success)
+        return self._publish(target, run)
+
+    def _finished(self, target: Target, shards: tuple[Shard, ...]) -> list[ledger.Record]:
         finished = target.staging.records()
         missing = [shard for shard in shards if shard.key not in finished]
         if missing:
@@ -246,17 +271,25 @@ class _Predict:
                 f"{len(missing)} of {len(shards)} shards are not finished, though no task failed: "
                 f"run again with --resume"
             )
-        records = commit.number_parts([finished[shard.key] for shard in shards])
-        ledger.check(plan, records)
+        return [finished[shard.key] for shard in shards]
+
+    def _describe(
+        self,
+        target: Target,
+        files: ModelFiles,
+        plan: Plan,
+        records: list[ledger.Record],
+        kept: set[str],
+    ) -> Run:
         success = ledger.allows(self._job.output.max_bad, ledger.total(records))
-        applications = self._launcher.snapshot().applications
-        run = describe(
+        return describe(
             target.uri, success, self._job.execution.runner, plan, files, self._identity,
-            records, self._started, kept, applications,
+            records, self._started, kept, self._launcher.snapshot().applications,
         )  # fmt: skip
-        commit.assemble(target, records, run.to_dict(), success)
+
+    def _publish(self, target: Target, run: Run) -> Run:
         commit.publish(target)
-        if not success:
+        if not run.success:
             raise self._too_many_bad(run)
         return run
 

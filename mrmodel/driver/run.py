@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -23,7 +24,8 @@ class Run:
     """What a job did. `rows` has ``in``, ``ok`` and ``bad``; `seconds` ``total``, ``start`` (until
     the first task ran) and the phases summed over tasks; `forward_share` is forward seconds ÷
     task seconds after load; `errors` are (error, rows, example), the most common first; `kept`
-    counts the shards of an earlier run that did not run again."""
+    counts the shards of an earlier run that did not run again; `measures` are what `evaluate`
+    found, of all rows and of each group."""
 
     output: str
     success: bool
@@ -40,7 +42,16 @@ class Run:
     started: float
     kept: int = 0
     applications: tuple[str, ...] = ()
+    measures: list[dict[str, Any]] = field(default_factory=list)
     shards: list[Record] = field(default_factory=list, repr=False)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Metric → value over all rows, of an evaluation; by the metric's name and arguments where
+        two have one name."""
+        overall = [m for measure in self.measures if measure["overall"] for m in measure["metrics"]]
+        often = Counter(metric["name"] for metric in overall)
+        return {m["name"] if often[m["name"]] == 1 else m["text"]: m["value"] for m in overall}
 
     def to_dict(self) -> dict[str, Any]:
         """As in run.json."""

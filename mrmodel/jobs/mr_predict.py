@@ -16,15 +16,13 @@ from typing import Any
 from mrjob.job import MRJob
 from mrjob.step import MRStep
 
-from mrmodel.tasks.run import run_as_process, run_in_process
+from mrmodel.tasks.run import predict_task, run_as_process, run_in_process
 
 RUNNERS = {
     "inline": "mrmodel.runners.inline:InlineRunner",
     "local": "mrmodel.runners.local:LocalRunner",
     "hadoop": "mrmodel.runners.streaming:HadoopRunner",
 }
-# named, not imported: nodes have no use for the driver
-DRIVER = "mrmodel.driver.script:run_script"
 
 # what mrjob logs is for those who ask for it (-v), as with every library
 logging.getLogger("mrjob").addHandler(logging.NullHandler())
@@ -38,6 +36,8 @@ class MRPredict(MRJob):
     WEIGHTS: str | None = None
     INPUTS: str | None = None
     KEEP: str | None = None
+    NEW_TASK = staticmethod(predict_task)
+    DRIVER = "mrmodel.driver.script:run_script"  # named, not imported: nodes have no use for it
 
     def configure_args(self) -> None:
         super().configure_args()
@@ -64,12 +64,15 @@ class MRPredict(MRJob):
     def run_mapper(self, step_num: int = 0) -> None:
         """Run one map task."""
         spec_file = Path(self.options.task_spec)
-        if self.stdin is not getattr(sys.__stdin__, "buffer", None):
-            run_in_process(spec_file, self.stdin, self.stderr)
-            return
-        run_as_process(
-            spec_file, Path(self.options.files_by_split) if self.options.files_by_split else None
-        )
+        files = self.options.files_by_split
+        if self.is_in_process():
+            run_in_process(spec_file, self.stdin, self.stdout, self.stderr, self.NEW_TASK)
+        else:
+            run_as_process(spec_file, Path(files) if files else None, self.NEW_TASK)
+
+    def is_in_process(self) -> bool:
+        """Whether the runner's process is the task's (the inline runner)."""
+        return self.stdin is not getattr(sys.__stdin__, "buffer", None)
 
     def hadoop_input_format(self) -> str | None:
         """One line of the manifest per task; files that are read by splits need no format."""
@@ -85,7 +88,7 @@ class MRPredict(MRJob):
 
     def run_job(self) -> None:
         """Plan, run, check and commit (``python job.py -r RUNNER INPUT... --output-dir OUT``)."""
-        load_dotted(DRIVER)(self)
+        load_dotted(self.DRIVER)(self)
 
     def _runner_class(self) -> type:
         """Our own runners under mrjob's names; mrjob's for the others."""

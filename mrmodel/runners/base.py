@@ -25,7 +25,8 @@ _LAUNCHERS = {
 class Launch:
     """A job ready to run. `folder` is a local temporary folder; `code` the zip of the user's
     code; `weights` the local path or URI of the weights; `finished` the keys of the shards that
-    need not run."""
+    need not run; `kind` is the command; `reducers` the number of reduce tasks, 0 where there is
+    nothing to reduce."""
 
     job_class: type
     spec: TaskSpec
@@ -38,6 +39,8 @@ class Launch:
     code: bytes | None = None
     weights: str | None = None
     weights_bytes: int = 0
+    kind: str = "predict"
+    reducers: int = 0
 
     @property
     def remaining(self) -> list[Shard]:

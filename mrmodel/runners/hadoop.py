@@ -18,6 +18,7 @@ from mrjob.step import StepFailedException
 from mrmodel import storage
 from mrmodel.errors import (
     JobError,
+    MetricError,
     ModelError,
     ModelOutputError,
     MrmodelError,
@@ -40,6 +41,7 @@ from mrmodel.tasks.reporter import HADOOP_PREFIX
 from mrmodel.tasks.run import path_of
 from mrmodel.tasks.spec import TaskModel, TaskSpec
 from mrmodel.tasks.staging import Staging
+from mrmodel.tensors import wire
 from mrmodel.units import parse_size
 from mrmodel.users import hadoop_user
 
@@ -54,7 +56,7 @@ LOOK_EVERY = 3.0
 SUBMITTING = 20.0  # seconds that Hadoop's client may take from its start to the application's name
 SHOWN_REASON = 200  # mrjob's reason is a command line of a kilobyte
 # what a task says when every other attempt would say the same
-_HOPELESS = (ModelError, ModelOutputError)
+_HOPELESS = (MetricError, ModelError, ModelOutputError)
 
 
 class HadoopLauncher:
@@ -132,13 +134,16 @@ class HadoopLauncher:
             "--task-spec",
             str(spec_file),
         ]
-        roads = []
         local = still_to_read(self._split, launch.finished)
+        rest = [shard for shard in self._split.manifest if shard.key not in launch.finished]
+        if launch.reducers and local.local and rest:
+            # what is reduced must be one application: all by a manifest
+            local, rest = replace(local, local=()), launch.remaining
+        roads = []
         if local.local:
             files = _write_files(launch.folder / "files.json", local)
             args = [*common, "--files-by-split", str(files), *_jobconf_args(local.jobconf)]
             roads.append(lambda: self._submit(launch, args, [s.uri for s in local.local]))
-        rest = [shard for shard in self._split.manifest if shard.key not in launch.finished]
         if rest:
             manifest = write_manifest(launch.folder / "manifest", rest)
             roads.append(lambda: self._submit(launch, common, [str(manifest)]))
@@ -222,7 +227,7 @@ def _common_args(launch: Launch, user: str) -> list[str]:
     memory = memory_mb(launch)
     heap = min(JVM_HEAP_MB, memory // 4)
     jobconf = {
-        "mapreduce.job.name": f"mrmodel predict {launch.spec.job}",
+        "mapreduce.job.name": f"mrmodel {launch.kind} {launch.spec.job}",
         "mapreduce.map.memory.mb": memory,
         "mapreduce.map.java.opts": f"-Xmx{heap}m -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
         "mapreduce.map.cpu.vcores": execution.vcores,
@@ -234,6 +239,7 @@ def _common_args(launch: Launch, user: str) -> list[str]:
         # long lists of files would not fit the environment of the child
         "stream.jobconf.truncate.limit": 20_000,
         "mapreduce.fileoutputcommitter.algorithm.version": 1,
+        **(_reduce_conf(launch, memory, heap) if launch.reducers else {}),
         **execution.jobconf,
     }
     environment = {
@@ -250,6 +256,18 @@ def _common_args(launch: Launch, user: str) -> list[str]:
         *_jobconf_args(jobconf),
         *(word for k, v in environment.items() for word in ("--cmdenv", f"{k}={v}")),
     ]
+
+
+def _reduce_conf(launch: Launch, memory: int, heap: int) -> dict[str, object]:
+    return {
+        **wire.JOBCONF,
+        "mapreduce.job.reduces": launch.reducers,
+        "mapreduce.reduce.memory.mb": memory,
+        "mapreduce.reduce.java.opts": f"-Xmx{heap}m -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+        "mapreduce.reduce.cpu.vcores": launch.execution.vcores,
+        # a part of the small heap
+        "mapreduce.task.io.sort.mb": heap // 4,
+    }
 
 
 def _jobconf_args(jobconf: dict[str, object]) -> list[str]:

@@ -155,5 +155,7 @@ class LocalLauncher(SimLauncher):
                     raise _gave_up(failed, attempt) from error
 
     def _left(self, launch: Launch) -> Launch:
+        if launch.reducers:  # they need what every shard has to say
+            return launch
         done = {shard.key for shard in launch.remaining if launch.staging.is_done(shard.key)}
         return replace(launch, finished=launch.finished | done)

@@ -29,11 +29,7 @@ def set_threads(threads: int) -> None:
 def load(task_model: TaskModel, inputs: tuple[str, ...] | None) -> Any:
     """The predictor, ready. Raises ModelError when it cannot be loaded."""
     spec = task_model.model
-    ref = spec.ref
-    if task_model.shipped:
-        ref = _unpack_code(ref)
-    else:
-        sys.path[:0] = import_paths(spec.py_files)
+    ref = reach_code(task_model)
     return load_predictor(
         ref,
         model_args=spec.args,
@@ -42,6 +38,16 @@ def load(task_model: TaskModel, inputs: tuple[str, ...] | None) -> Any:
         dtype=spec.dtype,
         inputs=list(inputs) if inputs is not None else None,
     )
+
+
+def reach_code(task_model: TaskModel) -> str:
+    """Make the user's code importable; the reference to the model in it."""
+    spec = task_model.model
+    if task_model.shipped:
+        return _unpack_code(spec.ref)
+    paths = import_paths(spec.py_files)
+    sys.path[:0] = [path for path in paths if path not in sys.path]
+    return spec.ref
 
 
 def import_paths(py_files: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ need not wait and memory is bounded by windows, never by files or row groups.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -58,10 +58,12 @@ class Pipeline:
         on_read: Callable[[Window], None],
         on_batch: Callable[[int, float], None],
         on_written: Callable[[Window, ShardWriter], None],
+        required: Sequence[str] = (),
     ):
+        """`required` are columns that must have a value beside the `inputs`."""
         self._format = get_format(data_format)
         self._options = options
-        self._inputs = inputs
+        self._full = [*inputs, *(name for name in required if name not in inputs)]
         self._sizer = sizer
         self._clock = clock
         self._forward = Forward(predictor, inputs, sizer, clock, on_batch)
@@ -84,7 +86,7 @@ class Pipeline:
             raise
 
     def _read(self, shard: Shard) -> Iterator[Window]:
-        for window in _timed(windows(self._blocks(shard), self._inputs), self._clock, "read"):
+        for window in _timed(windows(self._blocks(shard), self._full), self._clock, "read"):
             self._on_read(window)
             yield window
 

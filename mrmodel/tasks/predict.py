@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mrmodel import storage
@@ -28,6 +28,8 @@ from mrmodel.version import __version__
 
 class PredictTask:
     """One attempt. `on_share` is told how much of the current shard is done (0..1)."""
+
+    required: Sequence[str] = ()  # columns that must have a value, beside the model's inputs
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class PredictTask:
                     if not self._staging.is_done(shard.key):
                         self._run_shard(shard)
                         self._remember_batch_size()
+                    self.after(shard)
         except SystemExit as error:
             told = JobError(
                 f"the model ended the process with sys.exit({error.code!r}): raise an exception "
@@ -71,6 +74,13 @@ class PredictTask:
             raise
         finally:
             self._reporter.flush()
+
+    def after(self, shard: Shard) -> None:
+        """`shard` is finished, by this attempt or another."""
+
+    def writer(self, folder: str, shard: Shard) -> ShardWriter:
+        """What takes in the predictions of `shard`, and puts files into `folder`."""
+        return ShardWriter(folder, self._data.keep, self._spec.output_format, self._about(shard))
 
     def _new_pulse(self) -> Pulse:
         return Pulse(
@@ -86,7 +96,7 @@ class PredictTask:
         self._load()
         clock, begun = Clock(), time.perf_counter()
         folder = self._staging.start(self._context.attempt, shard.key)
-        writer = ShardWriter(folder, self._data.keep, self._spec.output_format, self._about(shard))
+        writer = self.writer(folder, shard)
         try:
             self._pipeline(shard, clock).run(shard, writer)
             writer.close()
@@ -129,6 +139,7 @@ class PredictTask:
             on_read=gauge.read,
             on_batch=gauge.batch,
             on_written=gauge.written,
+            required=self.required,
         )
 
     def _beat(self, doing: str) -> None:

@@ -1,53 +1,128 @@
-"""Where a predict task begins: what mrjob's mapper calls, on every runner."""
+"""Where a task begins: what mrjob's mapper and reducer call, on every runner."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from mrmodel import storage
 from mrmodel.errors import JobError, MrmodelError
 from mrmodel.shards.shard import Piece, Shard
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.drain import Drain
+from mrmodel.tasks.evaluate import EvaluateTask
 from mrmodel.tasks.predict import PredictTask
+from mrmodel.tasks.reduce import Reduce, reduce_groups
 from mrmodel.tasks.reporter import HADOOP_PREFIX, Reporter
 from mrmodel.tasks.spec import TaskSpec
 from mrmodel.tasks.stdio import stdout_to_stderr, take_stdin
+from mrmodel.tensors import wire
 
 
-def run_in_process(spec_file: Path, stdin: Iterable[bytes], stderr: IO[bytes]) -> None:
+class NewTask(Protocol):
+    """Makes a task of one kind. `stdout` is where records for reducers go."""
+
+    def __call__(
+        self,
+        spec: TaskSpec,
+        context: TaskContext,
+        reporter: Reporter,
+        stdout: IO[bytes],
+        on_share: Callable[[float], None],
+    ) -> PredictTask: ...
+
+
+def predict_task(
+    spec: TaskSpec,
+    context: TaskContext,
+    reporter: Reporter,
+    stdout: IO[bytes],
+    on_share: Callable[[float], None],
+) -> PredictTask:
+    """Predictions go into the staging folder, and nothing to reducers."""
+    return PredictTask(spec, context, reporter, on_share)
+
+
+def evaluate_task(
+    spec: TaskSpec,
+    context: TaskContext,
+    reporter: Reporter,
+    stdout: IO[bytes],
+    on_share: Callable[[float], None],
+) -> EvaluateTask:
+    """Measures go to reducers."""
+    spell = wire.raw if context.is_hadoop else wire.line
+    return EvaluateTask(spec, context, reporter, lambda r: stdout.write(spell(r)), on_share)
+
+
+def run_in_process(
+    spec_file: Path,
+    stdin: Iterable[bytes],
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+    new_task: NewTask = predict_task,
+) -> None:
     """Run the shards of the manifest `stdin` in this process (the inline runner). mrjob reads
     counters from `stderr`."""
     spec = TaskSpec.read(spec_file)
     context = TaskContext.from_environment(has_driver=spec.driver_pid is not None)
     reporter = new_reporter(spec, context, stderr)
     with _printing_to_stderr():
-        PredictTask(spec, context, reporter).run(shards_of_manifest(stdin))
+        new_task(spec, context, reporter, stdout, _nobody_asks).run(shards_of_manifest(stdin))
 
 
-def run_as_process(spec_file: Path, files: Path | None) -> None:
+def run_as_process(spec_file: Path, files: Path | None, new_task: NewTask = predict_task) -> None:
     """Run what stdin (or, with `files`, Hadoop's split) says; this process is the task.
 
     Ends the process with exit code 1 and one line on stderr when the task fails.
     """
+    stdin = take_stdin()
+    with _as_process(spec_file) as (spec, context, stdout):
+        if files is None:
+            _run_manifest(spec, context, stdin, stdout, new_task)
+        else:
+            _run_split(spec, context, stdin, stdout, files, new_task)
+
+
+def reduce_in_process(
+    spec_file: Path, stdin: Iterable[bytes], stderr: IO[bytes], reduce: Reduce
+) -> None:
+    """Reduce the lines `stdin` in this process."""
     spec = TaskSpec.read(spec_file)
     context = TaskContext.from_environment(has_driver=spec.driver_pid is not None)
+    reporter = new_reporter(spec, context, stderr)
+    with _printing_to_stderr():
+        reduce_groups(spec, context, reporter, wire.read_lines(stdin), reduce)
+
+
+def reduce_as_process(spec_file: Path, reduce: Reduce) -> None:
+    """Reduce what stdin holds; this process is the task. Ends as `run_as_process` does."""
     stdin = take_stdin()
-    with stdout_to_stderr():
+    with _as_process(spec_file) as (spec, context, _), open(stdin, "rb") as stream:
+        read = wire.read_raw if context.is_hadoop else wire.read_lines
+        reduce_groups(spec, context, new_reporter(spec, context), read(stream), reduce)
+
+
+@contextmanager
+def _as_process(spec_file: Path) -> Iterator[tuple[TaskSpec, TaskContext, IO[bytes]]]:
+    """What a task is told, where it is, and its stdout, which is nobody else's."""
+    spec = TaskSpec.read(spec_file)
+    context = TaskContext.from_environment(has_driver=spec.driver_pid is not None)
+    with stdout_to_stderr() as number, open(number, "wb", closefd=False) as stdout:
         try:
-            if files is None:
-                _run_manifest(spec, context, stdin)
-            else:
-                _run_split(spec, context, stdin, files)
+            yield spec, context, stdout
         except MrmodelError as error:
             print(f"mrmodel: {error.message}\n{error.detail}".rstrip(), file=sys.stderr)
             sys.exit(1)
+
+
+def _nobody_asks(share: float) -> None:
+    pass
 
 
 @contextmanager
@@ -72,17 +147,25 @@ def new_reporter(spec: TaskSpec, context: TaskContext, stream: IO[bytes] | None 
     return Reporter("reporter:", progress_file=file, interval=0.5, stream=stream)
 
 
-def _run_manifest(spec: TaskSpec, context: TaskContext, stdin: int) -> None:
+def _run_manifest(
+    spec: TaskSpec, context: TaskContext, stdin: int, stdout: IO[bytes], new_task: NewTask
+) -> None:
     with open(stdin, "rb") as lines:
         shards = shards_of_manifest(lines)
-    PredictTask(spec, context, new_reporter(spec, context)).run(shards)
+    new_task(spec, context, new_reporter(spec, context), stdout, _nobody_asks).run(shards)
 
 
-def _run_split(spec: TaskSpec, context: TaskContext, stdin: int, files: Path) -> None:
+def _run_split(
+    spec: TaskSpec,
+    context: TaskContext,
+    stdin: int,
+    stdout: IO[bytes],
+    files: Path,
+    new_task: NewTask,
+) -> None:
     shard = shard_of_split(context, json.loads(files.read_text()))
     drain = Drain(stdin, shard.length)
-    task = PredictTask(spec, context, new_reporter(spec, context), on_share=drain.advance)
-    task.run([shard])
+    new_task(spec, context, new_reporter(spec, context), stdout, drain.advance).run([shard])
     drain.finish()
 
 

@@ -60,12 +60,16 @@ class ShardWriter:
         indices = np.concatenate([success.indices for success in good])
         outputs = self._in_one(good).take(pa.array(np.argsort(indices, kind="stable")))
         kept = window.batch.select(self._keep).take(pa.array(np.sort(indices)))
+        self.put(kept, outputs)
+        self.rows_ok += outputs.num_rows
+
+    def put(self, kept: pa.RecordBatch, outputs: pa.RecordBatch) -> None:
+        """Take in good rows: their kept columns and what the model gave, in input order."""
         batch = _side_by_side(kept, outputs)
         if self._part is None:
             uri = storage.join(self._folder, f"part.{self._part_class.suffix}")
             self._part = self._part_class(uri, self._metadata)
         self._part.write(batch)
-        self.rows_ok += batch.num_rows
 
     def _in_one(self, good: list[Success]) -> pa.RecordBatch:
         schema = self._outputs_schema or good[0].outputs.schema

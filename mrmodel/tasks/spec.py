@@ -47,11 +47,27 @@ class TaskData(Spec):
 
 
 @dataclass(frozen=True)
+class Evaluation(Spec):
+    """What to measure. `metrics` are `MetricSpec`s as dicts; `prediction` names the output of the
+    model that is held against the column `label` (None: its only one); `indexes` the column that
+    retrieval metrics take; `resamples` is the bootstrap's number of them."""
+
+    metrics: tuple[dict[str, Any], ...]
+    label: str
+    prediction: str | None = None
+    group_by: str | None = None
+    indexes: str | None = None
+    resamples: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class TaskSpec(Spec):
     """All of it. `staging` is the URI under which finished shards are put; `progress` a local
     folder for progress files, where driver and tasks share a machine; `identity` holds the hashes
     of the job that the staging folder belongs to; `batch_timeout` (seconds)
-    bounds one batch, and loading the model; `driver_pid` ends a task whose driver is gone."""
+    bounds one batch, and loading the model; `driver_pid` ends a task whose driver is gone;
+    `evaluation` is an `Evaluation` where metrics are wanted and not predictions."""
 
     job: str
     model: dict[str, Any]
@@ -64,6 +80,7 @@ class TaskSpec(Spec):
     batch_timeout: float = 1800.0
     progress: str | None = None
     driver_pid: int | None = None
+    evaluation: dict[str, Any] | None = None
 
     @property
     def task_model(self) -> TaskModel:

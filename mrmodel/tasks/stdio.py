@@ -13,13 +13,14 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def stdout_to_stderr() -> Iterator[None]:
-    """Everything printed on stdout, by Python or by C code, goes to stderr."""
+def stdout_to_stderr() -> Iterator[int]:
+    """Everything printed on stdout, by Python or by C code, goes to stderr; the file descriptor
+    given is the real stdout."""
     sys.stdout.flush()
     saved = os.dup(1)
     os.dup2(2, 1)
     try:
-        yield
+        yield saved
     finally:
         sys.stdout.flush()
         os.dup2(saved, 1)

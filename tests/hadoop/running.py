@@ -110,8 +110,16 @@ def write_file(uri, data, block_size=None):
         return
     options = WriteOptions(block_size=block_size, replication=1, overwrite=True)
     _, authority, path = st.split(uri)
-    with Client(f"hdfs://{authority}").create(path, options) as file:
-        file.write(data)
+    for pause in (1, 5, 0):
+        try:
+            with Client(f"hdfs://{authority}").create(path, options) as file:
+                file.write(data)
+            return
+        except RuntimeError:
+            # hdfs-native does not wait where a busy DataNode is late to say that it has a block
+            if not pause:
+                raise
+            time.sleep(pause)
 
 
 def blocks_per_node(cluster, uri):

@@ -66,3 +66,21 @@ def test_only_what_is_not_ours_goes_to_mrjob():
     argv = ["-r", "hadoop", "-D", "a=b", "--model=m.py:M", "in", "--max-bad", "3", "--resume",
             "--output-dir", "out", "--conf-path", "c"]  # fmt: skip
     assert mrjob_args(argv, ["in"]) == ["-D", "a=b", "--conf-path", "c"]
+
+
+def test_mr_evaluate_measures_the_digits(tmp_path):
+    done = run("mr_evaluate.py", "-r", "local", DIGITS / "data", "--group-by", "label")
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    (accuracy,) = (line[3] for line in lines if line[:3] == ["(all)", "1,797", "accuracy"])
+    assert float(accuracy) == pytest.approx(1795 / 1797, abs=1e-6)
+    assert sum(line[2:3] == ["f1_score"] for line in lines) == 11
+
+
+def test_mr_evaluate_says_what_is_wrong():
+    done = run("mr_evaluate.py", DIGITS / "data", "--metric", "nix")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: --metric nix: expected a metric of torchmetrics")
+    done = run("mr_evaluate.py")
+    assert done.returncode == 2
+    assert "for example: mr_evaluate.py -r local --model" in done.stderr

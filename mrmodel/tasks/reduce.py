@@ -1,0 +1,60 @@
+"""A reduce task: the records of a group become one file, whichever attempts there are."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from mrmodel import storage
+from mrmodel.errors import JobError, MrmodelError
+from mrmodel.tasks import model as task_model
+from mrmodel.tasks.context import TaskContext
+from mrmodel.tasks.pulse import Pulse
+from mrmodel.tasks.reporter import Reporter
+from mrmodel.tasks.spec import TaskSpec
+from mrmodel.tasks.staging import Staging
+from mrmodel.tensors import wire
+
+REDUCED = "reduced"
+Reduce = Callable[[Iterable[bytes]], dict[str, Any]]
+
+
+def reduce_groups(
+    spec: TaskSpec,
+    context: TaskContext,
+    reporter: Reporter,
+    records: Iterable[wire.Record],
+    reduce: Reduce,
+) -> None:
+    """Write ``STAGING/reduced/GROUP.json`` for every group of `records`, which are sorted: what
+    `reduce` makes of its values, in the order of the shards.
+
+    All attempts write the same, so it does not matter which of them is last. Raises MrmodelError;
+    its last words are in the staging folder by then.
+    """
+    staging = Staging(spec.staging, spec.identity)
+    attempt = f"{context.attempt}-{os.getpid()}"
+
+    def on_hung(text: str) -> None:
+        told = JobError(f"a reduce task hung: {text} (see --batch-timeout)")
+        staging.report_error(attempt, told)
+
+    pulse = Pulse(spec.batch_timeout, reporter.status, on_hung, spec.driver_pid)
+    try:
+        with pulse:
+            task_model.reach_code(spec.task_model)
+            for group, found in wire.grouped(records):
+                result = reduce(_values(found, pulse))
+                storage.write_json(staging.folder(REDUCED, f"{group.hex()}.json"), result)
+    except Exception as error:
+        detail = "" if isinstance(error, MrmodelError) else traceback.format_exc()
+        staging.report_error(attempt, error, detail)
+        raise
+
+
+def _values(records: Iterable[wire.Record], pulse: Pulse) -> Iterator[bytes]:
+    for record in records:
+        pulse.beat(f"reducing shard {record.shard}")
+        yield record.value
