@@ -8,10 +8,10 @@ from typing import Any
 from mrmodel.models.predictor import Predictor
 from mrmodel.version import __version__
 
-__all__ = ["Predictor", "__version__", "evaluate", "predict"]
+__all__ = ["Predictor", "__version__", "evaluate", "predict", "train"]
 
 # what needs torch and mrjob is imported when it is asked for: nodes and --help do without
-_LATER = {"evaluate": "mrmodel.api", "predict": "mrmodel.api"}
+_LATER = {"evaluate": "mrmodel.api", "predict": "mrmodel.api", "train": "mrmodel.api"}
 
 
 def __getattr__(name: str) -> Any:

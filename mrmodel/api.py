@@ -1,4 +1,4 @@
-"""The same jobs from Python: ``mrmodel.predict(...)``, ``mrmodel.evaluate(...)``."""
+"""The same jobs from Python: ``mrmodel.predict``, ``mrmodel.evaluate``, ``mrmodel.train``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from mrmodel.driver.predict import Job, Watcher
 from mrmodel.driver.predict import predict as run_predict
 from mrmodel.driver.progress import ProgressWatcher
 from mrmodel.driver.run import Run
+from mrmodel.driver.train import TrainJob, TrainRun
+from mrmodel.driver.train import train as run_train
 from mrmodel.errors import UsageError
-from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec
+from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec, TrainSpec
 
 PathLike = str | os.PathLike
 
@@ -126,6 +128,55 @@ def evaluate(
         seed=seed,
     )
     return run_evaluate(job, ProgressWatcher() if progress else Watcher())
+
+
+def train(
+    model: str | type,
+    data: PathLike | Sequence[PathLike],
+    output: PathLike,
+    *,
+    runner: str = "inline",
+    weights: PathLike | None = None,
+    model_args: Mapping[str, Any] | None = None,
+    py_files: Sequence[PathLike] = (),
+    inputs: Sequence[str] | None = None,
+    format: str = "auto",
+    types: Mapping[str, str] | None = None,
+    image_size: tuple[int, int] | None = None,
+    dtype: str = "float32",
+    validation: PathLike | Sequence[PathLike] = (),
+    max_bad: str | int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    reducers: int = 1,
+    progress: bool = False,
+    **options: Any,
+) -> TrainRun:
+    """Train `model` on `data` and write a checkpoint per round into the folder `output`, as
+    ``mrmodel train`` does.
+
+    `options` are those of `TrainSpec` (``rounds``, ``label``, ``loss``, ``optimizer``, ``lr``,
+    ``batch_size``, …) and of `ExecutionSpec`.
+
+    Returns what was done: ``run.loss``, ``run.history`` (the lines of metrics.jsonl), … Raises
+    MrmodelError as the command line would exit.
+
+    Example::
+
+        run = mrmodel.train("net.py:Net", "data/", "checkpoints", inputs=["a", "b"], label="y",
+                            loss="mse", lr=0.1, rounds=20)
+    """
+    learning = {n: v for n, v in options.items() if n in TrainSpec.__dataclass_fields__}
+    execution = {n: v for n, v in options.items() if n not in learning}
+    job = TrainJob(
+        _model_spec(model, model_args, weights, py_files, "cpu", dtype),
+        DataSpec(_texts(data), format, _names(inputs), None, dict(types or {}), image_size),
+        OutputSpec(os.fspath(output), "parquet", str(max_bad), overwrite, resume),
+        ExecutionSpec.from_dict({"runner": runner, **execution}),
+        TrainSpec(**learning, validation=_texts(validation)),
+        reducers,
+    )
+    return run_train(job, ProgressWatcher() if progress else Watcher())
 
 
 def _model_spec(

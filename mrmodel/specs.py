@@ -72,6 +72,28 @@ class OutputSpec(Spec):
 
 
 @dataclass(frozen=True)
+class TrainSpec(Spec):
+    """How to train. `loss` and `label` are for modules without a training_step; `optimizer` None
+    is the model's own; `clip` is the largest norm of a gradient; `early_stop` the rounds without a
+    better validation loss after which training ends; `keep_last` the checkpoints that stay."""
+
+    sync: str = "gradient"
+    rounds: int = 10
+    batch_size: int = 1024
+    label: str | None = None
+    loss: str | None = None
+    optimizer: str | None = None
+    lr: float | None = None
+    optimizer_args: dict[str, Any] = field(default_factory=dict)
+    lr_schedule: str = "constant"
+    clip: float | None = None
+    seed: int = 0
+    validation: tuple[str, ...] = ()
+    early_stop: int | None = None
+    keep_last: int | None = None
+
+
+@dataclass(frozen=True)
 class ExecutionSpec(Spec):
     """How and where tasks run. `workers`: processes of the local runner (None: the cores);
     `threads`: torch threads per task (None: 1 on local, the container's vcores on hadoop, the

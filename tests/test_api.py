@@ -59,6 +59,20 @@ def test_too_many_bad_rows_is_an_exception_with_the_run(model, data, tmp_path):
         mrmodel.predict(model, data, tmp_path / "out")
 
 
+def test_train_returns_what_was_done(data, tmp_path):
+    (tmp_path / "line.py").write_text(
+        "import torch\ndef line():\n    return torch.nn.Linear(1, 1, bias=False)\n"
+    )
+    run = mrmodel.train(
+        f"{tmp_path}/line.py:line", data, tmp_path / "ck", inputs=["x"], label="id", loss="mse",
+        lr=0.01, rounds=2, validation=data, threads=1,
+    )  # fmt: skip
+    assert (run.rounds, len(run.history)) == (2, 2)
+    assert run.validation_loss < run.history[0]["loss"]
+    with pytest.raises(UsageError, match="unknown key 'wrokers'"):
+        mrmodel.train("m.py:Net", data, tmp_path / "more", wrokers=2)
+
+
 def test_class_without_a_file_is_refused(data, tmp_path):
     class Local(mrmodel.Predictor):
         pass

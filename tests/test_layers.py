@@ -8,7 +8,7 @@ LAYERS = [
     {"storage", "tensors"},
     {"shards", "formats"},
     {"models"},
-    {"metrics"},
+    {"metrics", "training"},
     {"tasks"},
     {"jobs"},
     {"runners"},
@@ -26,6 +26,7 @@ ON_NODES = (
     "formats",
     "models",
     "metrics",
+    "training",
     "tasks",
     "jobs",
 )

@@ -11,7 +11,7 @@ from tests.driver import helpers
 
 
 def test_public_names():
-    assert mrmodel.__all__ == ["Predictor", "__version__", "evaluate", "predict"]
+    assert mrmodel.__all__ == ["Predictor", "__version__", "evaluate", "predict", "train"]
     assert set(mrmodel.__all__) <= set(dir(mrmodel))
     for name in mrmodel.__all__:
         assert getattr(mrmodel, name) is not None

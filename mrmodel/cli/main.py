@@ -19,6 +19,7 @@ from mrmodel.version import __version__
 COMMANDS = {
     "predict": ("mrmodel.cli.predict:predict", "Run a model over data and write its predictions."),
     "evaluate": ("mrmodel.cli.evaluate:evaluate", "Measure a model on data with labels."),
+    "train": ("mrmodel.cli.train:train", "Train a model on data where it lies."),
     "run": ("mrmodel.cli.run:run", "Run a job written down in a TOML file."),
     "data": ("mrmodel.cli.data:data", "Put, get, list and inspect data."),
     "model": ("mrmodel.cli.model:model", "Look at a model."),

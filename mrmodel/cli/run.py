@@ -11,6 +11,7 @@ import click
 from mrmodel.cli.evaluate import evaluate
 from mrmodel.cli.options import CONTEXT
 from mrmodel.cli.predict import predict
+from mrmodel.cli.train import train
 from mrmodel.errors import UsageError
 
 if sys.version_info >= (3, 11):
@@ -18,7 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-COMMANDS = {"predict": predict, "evaluate": evaluate}
+COMMANDS = {"predict": predict, "evaluate": evaluate, "train": train}
 # how a job file says what the command line says by position, or by another name
 _NAMES = {
     "input": "inputs_",
@@ -38,8 +39,8 @@ _NAMES = {
 def run(file: Path, options: tuple[str, ...]) -> Any:
     """Run the job in FILE (TOML); OPTIONS of the command line win over the file.
 
-    The keys are the options of the command without their dashes, and `command` (predict, evaluate),
-    `model`, `input` (one or a list) and `output`.
+    The keys are the options of the command without their dashes, and `command` (predict, evaluate,
+    train), `model`, `input` (one or a list) and `output`.
 
     \b
     Example file:

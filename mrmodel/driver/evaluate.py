@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import secrets
 import tempfile
@@ -26,11 +27,10 @@ from mrmodel.errors import LedgerError
 from mrmodel.jobs.mr_evaluate import MREvaluate
 from mrmodel.metrics.building import check
 from mrmodel.metrics.names import MetricSpec, parse_metric
-from mrmodel.parallel import map_parallel
 from mrmodel.shards.plan import Plan
 from mrmodel.shards.shard import Shard
 from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec
-from mrmodel.tasks.reduce import REDUCED
+from mrmodel.tasks.reduce import read_reduced
 from mrmodel.tasks.spec import Evaluation
 from mrmodel.users import hadoop_user
 
@@ -145,10 +145,7 @@ class EvaluateSteps(Steps):
 
 def _measures(target: Target) -> list[dict[str, Any]]:
     """What the reducers wrote: all rows first, then the groups in order."""
-    folder = target.staging.folder(REDUCED)
-    store = storage.storage_for(folder)
-    entries = store.ls(folder) if store.stat(folder) else []
-    found = map_parallel(storage.read_json, [e.uri for e in entries if e.name.endswith(".json")])
+    found = [json.loads(data) for data in read_reduced(target.staging).values()]
     return sorted(found, key=lambda m: (not m["overall"], str(type(m["group"])), m["group"] or 0))
 
 

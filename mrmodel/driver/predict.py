@@ -242,7 +242,7 @@ class Steps:
             with self._watcher.watch(self._launcher, launch.plan, len(launch.shards)):
                 self._launcher.run(launch)
         except MrmodelError as error:
-            told = _last_words(target.staging, error)
+            told = last_words(target.staging, error)
             _tidy(target.staging)
             raise told from error
         except Exception:
@@ -307,7 +307,7 @@ def _is_positive(text: str) -> bool:
     return str(text).isdigit() and int(text) > 0
 
 
-def _last_words(staging: Staging, error: MrmodelError) -> MrmodelError:
+def last_words(staging: Staging, error: MrmodelError) -> MrmodelError:
     """What the first task that failed had to say; `error` when none said anything."""
     told = staging.errors()
     if not told:

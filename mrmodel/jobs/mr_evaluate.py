@@ -5,23 +5,53 @@ On the nodes this file is mapper and reducer. What goes between them is bytes (`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mrjob.step import MRStep
 
 from mrmodel.jobs.mr_predict import MRPredict
-from mrmodel.metrics.results import group_result
+from mrmodel.metrics.results import group_json
 from mrmodel.tasks.run import evaluate_task, reduce_as_process, reduce_in_process
 from mrmodel.tensors.wire import PARTITIONER
 
 
-class MREvaluate(MRPredict):
+class MRReduced(MRPredict):
+    """A job whose reducers make one file of each group: ``REDUCE`` does, of the group's values in
+    the order of their shards."""
+
+    REDUCE: Callable[[Iterable[bytes]], bytes]
+
+    def steps(self) -> list[MRStep]:
+        return [MRStep(mapper=self.mapper, reducer=self.reducer)]
+
+    def reducer(self, key: Any, values: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+        """Never called: `run_reducer` reads the records itself, as bytes."""
+        yield from ()
+
+    def run_reducer(self, step_num: int = 0) -> None:
+        """Run one reduce task."""
+        spec_file = Path(self.options.task_spec)
+        if self.is_in_process():
+            reduce_in_process(spec_file, self.stdin, self.stderr, self.REDUCE)
+        else:
+            reduce_as_process(spec_file, self.REDUCE)
+
+    def sort_values(self) -> bool:
+        """By whole lines, where mrjob sorts; Hadoop sorts by the bytes of the key."""
+        return self.options.runner != "hadoop"
+
+    def partitioner(self) -> str | None:
+        return PARTITIONER if self.options.runner == "hadoop" else None
+
+
+class MREvaluate(MRReduced):
     """The job: one map task per shard, one record per shard and group to the reducers. Subclass
     it in a script to fix what the options would say, as with `MRPredict`."""
 
     NEW_TASK = staticmethod(evaluate_task)
+    REDUCE = staticmethod(group_json)
     DRIVER = "mrmodel.driver.script:run_evaluate_script"
     LABEL: str | None = None
     PREDICTION: str | None = None
@@ -35,28 +65,6 @@ class MREvaluate(MRPredict):
         self.add_passthru_arg("--metric", action="append", help="NAME[:k=v,...]; repeatable")
         self.add_passthru_arg("--group-by", help="measure each of this column's values, too")
         self.add_passthru_arg("--resamples", type=int, default=0, help="of the rows (bootstrap)")
-
-    def steps(self) -> list[MRStep]:
-        return [MRStep(mapper=self.mapper, reducer=self.reducer)]
-
-    def reducer(self, key: Any, values: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
-        """Never called: `run_reducer` reads the records itself, as bytes."""
-        yield from ()
-
-    def run_reducer(self, step_num: int = 0) -> None:
-        """Run one reduce task."""
-        spec_file = Path(self.options.task_spec)
-        if self.is_in_process():
-            reduce_in_process(spec_file, self.stdin, self.stderr, group_result)
-        else:
-            reduce_as_process(spec_file, group_result)
-
-    def sort_values(self) -> bool:
-        """By whole lines, where mrjob sorts; Hadoop sorts by the bytes of the key."""
-        return self.options.runner != "hadoop"
-
-    def partitioner(self) -> str | None:
-        return PARTITIONER if self.options.runner == "hadoop" else None
 
 
 if __name__ == "__main__":

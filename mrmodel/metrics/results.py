@@ -39,6 +39,11 @@ def group_result(values: Iterable[bytes]) -> dict[str, Any]:
     }
 
 
+def group_json(values: Iterable[bytes]) -> bytes:
+    """`group_result` as JSON."""
+    return json.dumps(group_result(values), ensure_ascii=False).encode()
+
+
 def _result(found: list[Any]) -> dict[str, Any]:
     value, *resamples = [_number(metric) for metric in found]
     result = {"value": _plain(value)}

@@ -93,6 +93,7 @@ class HadoopLauncher:
 
     def run(self, launch: Launch) -> None:
         self._kept = len(launch.finished)
+        self._submissions = Submissions()  # those of an earlier run of this launcher are over
         self._check_memory(launch)
         user = hadoop_user()
         shipment = ship(

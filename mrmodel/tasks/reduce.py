@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from mrmodel import storage
 from mrmodel.errors import JobError, MrmodelError
+from mrmodel.parallel import map_parallel
 from mrmodel.tasks import model as task_model
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.pulse import Pulse
@@ -18,7 +18,7 @@ from mrmodel.tasks.staging import Staging
 from mrmodel.tensors import wire
 
 REDUCED = "reduced"
-Reduce = Callable[[Iterable[bytes]], dict[str, Any]]
+Reduce = Callable[[Iterable[bytes]], bytes]
 
 
 def reduce_groups(
@@ -28,8 +28,8 @@ def reduce_groups(
     records: Iterable[wire.Record],
     reduce: Reduce,
 ) -> None:
-    """Write ``STAGING/reduced/GROUP.json`` for every group of `records`, which are sorted: what
-    `reduce` makes of its values, in the order of the shards.
+    """Write ``STAGING/reduced/GROUP`` for every group of `records`, which are sorted: what `reduce`
+    makes of its values, in the order of the shards.
 
     All attempts write the same, so it does not matter which of them is last. Raises MrmodelError;
     its last words are in the staging folder by then.
@@ -47,11 +47,21 @@ def reduce_groups(
             task_model.reach_code(spec.task_model)
             for group, found in wire.grouped(records):
                 result = reduce(_values(found, pulse))
-                storage.write_json(staging.folder(REDUCED, f"{group.hex()}.json"), result)
+                storage.write_bytes(staging.folder(REDUCED, group.hex()), result)
     except Exception as error:
         detail = "" if isinstance(error, MrmodelError) else traceback.format_exc()
         staging.report_error(attempt, error, detail)
         raise
+
+
+def read_reduced(staging: Staging) -> dict[bytes, bytes]:
+    """What reducers wrote, by group."""
+    folder = staging.folder(REDUCED)
+    store = storage.storage_for(folder)
+    entries = store.ls(folder) if store.stat(folder) else []
+    whole = [entry for entry in entries if len(entry.name) == 2 * wire.GROUP_BYTES]
+    found = map_parallel(storage.read_bytes, [entry.uri for entry in whole])
+    return {bytes.fromhex(e.name): data for e, data in zip(whole, found, strict=True)}
 
 
 def _values(records: Iterable[wire.Record], pulse: Pulse) -> Iterator[bytes]:

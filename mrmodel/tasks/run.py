@@ -16,12 +16,19 @@ from mrmodel.shards.shard import Piece, Shard
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.drain import Drain
 from mrmodel.tasks.evaluate import EvaluateTask
+from mrmodel.tasks.gradient import GradientTask
 from mrmodel.tasks.predict import PredictTask
 from mrmodel.tasks.reduce import Reduce, reduce_groups
 from mrmodel.tasks.reporter import HADOOP_PREFIX, Reporter
 from mrmodel.tasks.spec import TaskSpec
 from mrmodel.tasks.stdio import stdout_to_stderr, take_stdin
 from mrmodel.tensors import wire
+
+
+class Task(Protocol):
+    """One attempt at some shards."""
+
+    def run(self, shards: Iterable[Shard]) -> None: ...
 
 
 class NewTask(Protocol):
@@ -34,7 +41,7 @@ class NewTask(Protocol):
         reporter: Reporter,
         stdout: IO[bytes],
         on_share: Callable[[float], None],
-    ) -> PredictTask: ...
+    ) -> Task: ...
 
 
 def predict_task(
@@ -58,6 +65,18 @@ def evaluate_task(
     """Measures go to reducers."""
     spell = wire.raw if context.is_hadoop else wire.line
     return EvaluateTask(spec, context, reporter, lambda r: stdout.write(spell(r)), on_share)
+
+
+def gradient_task(
+    spec: TaskSpec,
+    context: TaskContext,
+    reporter: Reporter,
+    stdout: IO[bytes],
+    on_share: Callable[[float], None],
+) -> GradientTask:
+    """Sums of gradients go to reducers."""
+    spell = wire.raw if context.is_hadoop else wire.line
+    return GradientTask(spec, context, reporter, lambda r: stdout.write(spell(r)), on_share)
 
 
 def run_in_process(

@@ -62,12 +62,28 @@ class Evaluation(Spec):
 
 
 @dataclass(frozen=True)
+class Training(Spec):
+    """One pass over the rows. `weights` is the URI of the safetensors file with the weights at
+    which gradients are taken (only the loss, without `with_gradient`); `label` and `loss` are for
+    modules without a training_step."""
+
+    weights: str
+    round: int
+    seed: int = 0
+    batch_size: int = 1024
+    label: str | None = None
+    loss: str | None = None
+    with_gradient: bool = True
+
+
+@dataclass(frozen=True)
 class TaskSpec(Spec):
     """All of it. `staging` is the URI under which finished shards are put; `progress` a local
     folder for progress files, where driver and tasks share a machine; `identity` holds the hashes
     of the job that the staging folder belongs to; `batch_timeout` (seconds)
     bounds one batch, and loading the model; `driver_pid` ends a task whose driver is gone;
-    `evaluation` is an `Evaluation` where metrics are wanted and not predictions."""
+    `evaluation` is an `Evaluation` where metrics are wanted, `training` a `Training` where
+    gradients are."""
 
     job: str
     model: dict[str, Any]
@@ -81,6 +97,7 @@ class TaskSpec(Spec):
     progress: str | None = None
     driver_pid: int | None = None
     evaluation: dict[str, Any] | None = None
+    training: dict[str, Any] | None = None
 
     @property
     def task_model(self) -> TaskModel:

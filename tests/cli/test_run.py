@@ -98,7 +98,7 @@ def test_the_model_may_come_from_the_command_line(run, lake):
         ("inputs_ = 'x'", "unknown key 'inputs_'"),
         ("types = 'x=int64'", "unknown key 'types'"),
         ("[predict]", "unknown key 'predict'"),
-        ("command = 'fly'", "command: expected predict, evaluate but received 'fly'"),
+        ("command = 'fly'", "command: expected predict, evaluate, train but received 'fly'"),
         ("inputs = 5", "expected column names but received 5"),
         ("batch-timeout = 'long'", "'long' is not a valid float"),
         ("x = ", "cannot be read as TOML"),

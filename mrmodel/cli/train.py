@@ -1,0 +1,181 @@
+"""``mrmodel train``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mrmodel.cli.job_options import (
+    execution_options,
+    input_options,
+    model_options,
+    outcome_options,
+    telling_options,
+    together,
+)
+from mrmodel.cli.options import CONTEXT, JsonObject, set_up_logging
+
+# What is learned, how, and for how long.
+learning_options = together(
+    click.option(
+        "--sync",
+        type=click.Choice(["gradient", "local", "allreduce"]),
+        default="gradient",
+        show_default=True,
+        help="What is exchanged; gradient: the exact gradient of all rows, once per step.",
+    ),
+    click.option("--label", metavar="COLUMN", help="The column with the right answers."),
+    click.option(
+        "--loss",
+        metavar="NAME",
+        help="For a module without training_step: cross_entropy, mse, l1, huber, ...",
+    ),
+    click.option(
+        "--rounds",
+        "--epochs",
+        type=click.IntRange(1),
+        default=10,
+        show_default=True,
+        help="Steps, each over all rows.",
+    ),
+    click.option(
+        "--optimizer", metavar="NAME", help="One of torch.optim.  [default: the model's, or sgd]"
+    ),
+    click.option("--lr", type=float, help="Its learning rate.  [default: the optimiser's]"),
+    click.option(
+        "--optimizer-args", type=JsonObject(), default="{}", help="Its other arguments, as JSON."
+    ),
+    click.option(
+        "--lr-schedule",
+        type=click.Choice(["constant", "cosine", "linear"]),
+        default="constant",
+        show_default=True,
+        help="How the learning rate goes down to the last round.",
+    ),
+    click.option(
+        "--clip",
+        type=click.FloatRange(0, min_open=True),
+        metavar="NORM",
+        help="Scale gradients down to this norm.",
+    ),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+    click.option(
+        "--validation",
+        multiple=True,
+        metavar="URI",
+        help="Rows on which the loss is measured after each round; repeatable.",
+    ),
+    click.option(
+        "--early-stop",
+        type=click.IntRange(1),
+        metavar="N",
+        help="End after N rounds without a better validation loss.",
+    ),
+    click.option(
+        "--keep-last",
+        type=click.IntRange(1),
+        metavar="K",
+        help="Checkpoints to keep.  [default: all]",
+    ),
+    click.option(
+        "--reducers", type=click.IntRange(1), default=1, show_default=True, help="Reduce tasks."
+    ),
+)
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("model")
+@click.argument("inputs_", metavar="INPUT...", nargs=-1, required=True)
+@click.option(
+    "-o", "--output", required=True, metavar="CHECKPOINTS", help="Folder for checkpoints."
+)
+@learning_options
+@model_options
+@input_options
+@outcome_options
+@execution_options
+@telling_options
+def train(**options: Any) -> None:
+    """Train MODEL on the rows of INPUT... and write a checkpoint per round.
+
+    MODEL is a class with Lightning's names (training_step, configure_optimizers), a LightningModule
+    among them, or any nn.Module together with --loss, --label and --inputs. Each round is a
+    MapReduce job: mappers sum gradients over their shards, reducers add the sums, the driver takes
+    the optimiser's step. The gradient is that of all rows in one process; optimisers that look
+    at it more than once per step (lbfgs) run a job for each look.
+
+    \b
+    Examples:
+      mrmodel train net.py:Net data/ -o checkpoints --inputs a,b --label y --loss mse --lr 0.1
+      mrmodel train digits.py:CNN digits/ -o ckpt --inputs pixels --label label \\
+          --loss cross_entropy --optimizer lbfgs --rounds 20
+      mrmodel train lit.py:LitNet hdfs:///data -o hdfs:///ckpt -r hadoop --validation hdfs:///test
+      mrmodel predict net.py:Net data/ -o out --weights checkpoints/round-000010/weights.safetensors
+
+    CHECKPOINTS holds round-000001/, ..., latest and metrics.jsonl. --resume goes on after the
+    last complete round, to the same bits as without the break. --batch-size is the rows of one
+    forward pass, 1024 by default; it changes speed and memory, not the gradient.
+    """
+    set_up_logging(options["verbose"], options["quiet"])
+    _run(options)
+
+
+def job_of(options: dict[str, Any]) -> Any:
+    """The TrainJob that the command line's `options` describe."""
+    from mrmodel.cli.job_specs import specs_of
+    from mrmodel.driver.train import TrainJob
+    from mrmodel.specs import TrainSpec
+
+    names = ("sync", "rounds", "label", "loss", "optimizer", "lr", "optimizer_args", "lr_schedule",
+             "clip", "seed", "early_stop", "keep_last")  # fmt: skip
+    train_spec = TrainSpec(
+        **{name: options[name] for name in names},
+        batch_size=_batch_size(options["batch_size"]),
+        validation=tuple(options["validation"]),
+    )
+    return TrainJob(*specs_of(options), train_spec, options["reducers"])
+
+
+def _batch_size(text: str) -> int:
+    from mrmodel.errors import UsageError
+    from mrmodel.specs import TrainSpec
+
+    # not measured, as for predictions: it decides the last bits of the sums
+    if text == "auto":
+        return TrainSpec.batch_size
+    if not (text.isdigit() and int(text)):
+        raise UsageError(f"--batch-size: expected a number of rows but received {text!r}")
+    return int(text)
+
+
+def _run(options: dict[str, Any]) -> None:
+    import json
+
+    from mrmodel.driver.predict import Watcher
+    from mrmodel.driver.progress import ProgressWatcher
+    from mrmodel.driver.train import train as run_train
+    from mrmodel.tasks.stdio import stdout_to_stderr
+
+    with stdout_to_stderr():
+        watcher = Watcher() if options["quiet"] else ProgressWatcher()
+        run = run_train(job_of(options), watcher)
+    if options["as_json"]:
+        click.echo(json.dumps(run.to_dict(), indent=2))
+    elif not options["quiet"]:
+        click.echo("\n".join(_summary(run)))
+
+
+def _summary(run: Any) -> list[str]:
+    from mrmodel.driver.progress import duration
+
+    loss = "" if run.loss is None else f"{run.loss:.6g}"
+    if run.validation_loss is not None:
+        loss += f", validation {run.validation_loss:.6g} (best in round {run.best_round})"
+    facts = {
+        "rounds": f"{run.rounds}" + (f", then stopped: {run.stopped}" if run.stopped else ""),
+        "loss": loss or "nothing was left to train",
+        "time": f"{duration(run.seconds)} on {run.runner}",
+        "output": run.output,
+    }
+    return [f"{name:<15}{text}" for name, text in facts.items()]

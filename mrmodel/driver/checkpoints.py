@@ -1,0 +1,167 @@
+"""CHECKPOINTS: a folder per round, each whole or not there.
+
+CHECKPOINTS/
+  round-000012/weights.safetensors     the model, as --weights takes it
+  round-000012/optimizer.tensors       tensors of the optimiser's state
+  round-000012/state.json              round, what else the optimiser keeps, the job's hashes
+  latest                               the name of the newest folder
+  metrics.jsonl                        a line per round
+  _mrmodel/shards.json                 how the input was cut: a resumed job adds up in that order
+
+A round is written beside and renamed, `latest` last: a kill leaves the rounds before whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from mrmodel import storage
+from mrmodel.errors import MrmodelError, OutputExistsError, UsageError
+from mrmodel.shards.shard import Shard
+from mrmodel.training import trees
+
+_NAME = re.compile(r"round-(\d{6})")
+WEIGHTS = "weights.safetensors"
+_OPTIMIZER = "optimizer.tensors"  # safetensors, but not a part of --weights
+_STATE = "state.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where training stands after `round`. `progress` is what early stopping keeps in mind."""
+
+    round: int
+    weights: dict[str, torch.Tensor]
+    optimizer: Any
+    scheduler: Any
+    identity: dict[str, Any]
+    progress: dict[str, Any]
+
+
+class Checkpoints:
+    """The folder `uri`."""
+
+    def __init__(self, uri: str):
+        self.uri = storage.normalise(uri)
+        self._storage = storage.storage_for(uri)
+
+    def folder(self, *names: str) -> str:
+        return storage.join(self.uri, *names)
+
+    def prepare(self, overwrite: bool, resume: bool) -> None:
+        """Make the folder. Raises OutputExistsError where it is there and nobody said what to do
+        with it."""
+        if overwrite and resume:
+            raise UsageError("--overwrite and --resume: expected at most one of them")
+        try:
+            if self._storage.stat(self.uri) is not None and self._storage.ls(self.uri):
+                if not (overwrite or resume):
+                    raise OutputExistsError(
+                        f"checkpoints {self.uri} exist already: use --resume to go on from the "
+                        f"latest, --overwrite to begin anew, or name another folder"
+                    )
+                if overwrite:
+                    self._storage.delete(self.uri)
+            self._storage.mkdir(self.uri)
+        except PermissionError as error:
+            raise UsageError(f"checkpoints {self.uri} cannot be written: {error}") from error
+
+    def rounds(self) -> list[int]:
+        """The rounds that are there."""
+        names = [_NAME.fullmatch(entry.name) for entry in self._storage.ls(self.uri)]
+        return sorted(int(match[1]) for match in names if match)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a round, in one step for whoever looks."""
+        name = f"round-{checkpoint.round:06d}"
+        folder = self.folder(f".{name}")
+        self._storage.delete(folder)
+        optimizer, tensors = trees.split(checkpoint.optimizer)
+        scheduler, _ = trees.split(checkpoint.scheduler)
+        files = {
+            WEIGHTS: safetensors.torch.save(_own_memory(checkpoint.weights), {"format": "pt"}),
+            _OPTIMIZER: safetensors.torch.save(tensors),
+        }
+        state = {
+            "round": checkpoint.round,
+            "optimizer": optimizer,
+            "scheduler": scheduler,
+            "identity": checkpoint.identity,
+            "progress": checkpoint.progress,
+            "sha256": {file: hashlib.sha256(data).hexdigest() for file, data in files.items()},
+        }
+        for file, data in files.items():
+            storage.write_bytes(storage.join(folder, file), data)
+        storage.write_json(storage.join(folder, _STATE), state)
+        self._storage.delete(self.folder(name))
+        self._storage.rename(folder, self.folder(name))
+        storage.write_bytes(self.folder("latest"), f"{name}\n".encode())
+
+    def load_latest(self) -> tuple[Checkpoint | None, list[str]]:
+        """The newest checkpoint that is whole, None where there is none; and why newer ones are
+        not, one sentence each."""
+        problems = []
+        for number in reversed(self.rounds()):
+            try:
+                return self.load(number), problems
+            except (OSError, ValueError, KeyError, TypeError, MrmodelError) as error:
+                problems.append(
+                    f"checkpoint of round {number} is damaged ({error}): it is left out"
+                )
+        return None, problems
+
+    def load(self, number: int) -> Checkpoint:
+        """The checkpoint of a round. Raises ValueError and others where it is damaged."""
+        folder = self.folder(f"round-{number:06d}")
+        state = storage.read_json(storage.join(folder, _STATE))
+        files = {name: storage.read_bytes(storage.join(folder, name)) for name in state["sha256"]}
+        for name, data in files.items():
+            if hashlib.sha256(data).hexdigest() != state["sha256"][name]:
+                raise ValueError(f"{name} is not what was written")
+        tensors = safetensors.torch.load(files[_OPTIMIZER])
+        return Checkpoint(
+            state["round"],
+            safetensors.torch.load(files[WEIGHTS]),
+            trees.join(state["optimizer"], tensors),
+            trees.join(state["scheduler"], {}),
+            state["identity"],
+            state["progress"],
+        )
+
+    def keep_last(self, count: int) -> None:
+        """Remove all rounds but the last `count`."""
+        for number in self.rounds()[:-count]:
+            self._storage.delete(self.folder(f"round-{number:06d}"))
+
+    def write_shards(self, shards: tuple[Shard, ...]) -> None:
+        """Note down how the input was cut."""
+        uri = self.folder("_mrmodel", "shards.json")
+        storage.write_json(uri, [shard.to_dict() for shard in shards])
+
+    def read_shards(self) -> tuple[Shard, ...]:
+        """How the input was cut; nothing where it never was."""
+        uri = self.folder("_mrmodel", "shards.json")
+        if not storage.exists(uri):
+            return ()
+        return tuple(Shard.from_dict(shard) for shard in storage.read_json(uri))
+
+    def write_metrics(self, line: dict[str, Any]) -> None:
+        """Add `line` to metrics.jsonl, in place of lines of the same or later rounds."""
+        uri = self.folder("metrics.jsonl")
+        text = storage.read_bytes(uri).decode() if storage.exists(uri) else ""
+        lines = [json.loads(one) for one in text.splitlines() if one.strip()]
+        kept = [one for one in lines if one["round"] < line["round"]]
+        data = "".join(json.dumps(one) + "\n" for one in [*kept, line])
+        storage.write_bytes(uri, data.encode())
+
+
+def _own_memory(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tied weights share memory, which safetensors refuses: each gets its own."""
+    return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}

@@ -1,0 +1,157 @@
+"""A pass over the rows as one MapReduce job: the summed gradient, or the loss alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+
+from mrmodel import storage
+from mrmodel.driver.model_files import ModelFiles
+from mrmodel.driver.predict import last_words
+from mrmodel.errors import JobError, LedgerError, MrmodelError
+from mrmodel.jobs.mr_train import MRGradient
+from mrmodel.runners.base import Launch, Launcher, launcher_for
+from mrmodel.shards.plan import Plan
+from mrmodel.shards.planning import plan_data
+from mrmodel.shards.shard import Shard
+from mrmodel.specs import DataSpec, ExecutionSpec
+from mrmodel.tasks.reduce import read_reduced
+from mrmodel.tasks.spec import TaskData, TaskModel, TaskSpec, Training, encode_schema
+from mrmodel.tasks.staging import Staging
+from mrmodel.training.gradients import TALLY, Tally, bucket_count
+from mrmodel.training.module import Trainable
+from mrmodel.units import parse_size
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Rows, how they are cut, and the launcher that cut them."""
+
+    plan: Plan
+    shards: tuple[Shard, ...]
+    launcher: Launcher
+
+
+def open_data(
+    data: DataSpec,
+    inputs: Sequence[str] | None,
+    label: str | None,
+    execution: ExecutionSpec,
+    output: str,
+    earlier: tuple[Shard, ...] = (),
+) -> DataSet:
+    """Look at `data`, of which `inputs` and `label` are read (None: all). `earlier` is how a run
+    that is resumed has cut it. Raises InputError, UsageError, ServiceError."""
+    launcher = launcher_for(execution.runner)
+    launcher.check([*data.uris, output])
+    size = parse_size(execution.shard_size, "--shard-size")
+    data = replace(data, inputs=None if inputs is None else tuple(inputs), keep=())
+    plan = plan_data(data, None, size, (label,) if label else ())
+    shards = launcher.shards(plan, size, execution, earlier)
+    return DataSet(plan, shards, launcher)
+
+
+class Passes:
+    """Runs passes, one after the other, each with a staging folder of its own below `base`."""
+
+    def __init__(
+        self,
+        base: str,
+        name: str,
+        files: ModelFiles,
+        execution: ExecutionSpec,
+        training: Training,
+        reducers: int,
+        folder: Path,
+    ):
+        self._base, self._name, self._files = base, name, files
+        self._execution, self._training, self._reducers = execution, training, reducers
+        self._folder = folder
+        self._numbers = itertools.count()
+
+    def run(
+        self, data: DataSet, trainable: Trainable, number: int, with_gradient: bool = True
+    ) -> tuple[Tally, dict[bytes, bytes]]:
+        """(what was read, the summed buckets) of round `number`, at the weights of `trainable`.
+
+        Raises JobError, with the words of the task that failed.
+        """
+        place = f"pass-{next(self._numbers):06d}"
+        identity = {"pass": f"{self._name} {place}"}
+        staging = Staging(storage.join(self._base, place))
+        staging.delete()
+        staging.write_identity(identity)
+        weights = staging.folder("weights.safetensors")
+        state = {
+            n: v.detach().contiguous().clone() for n, v in trainable.module.state_dict().items()
+        }
+        saved = safetensors.torch.save(state)
+        storage.write_bytes(weights, saved)
+        training = replace(
+            self._training, weights=weights, round=number, with_gradient=with_gradient
+        )
+        try:
+            launch = self._launch(data, staging, identity, training, place)
+            data.launcher.run(replace(launch, weights_bytes=2 * len(saved)))
+            return _read(staging, data.plan, bucket_count(trainable.module) * with_gradient)
+        except MrmodelError as error:
+            raise last_words(staging, error) from error
+        finally:
+            staging.delete()
+
+    def _launch(
+        self,
+        data: DataSet,
+        staging: Staging,
+        identity: dict[str, str],
+        training: Training,
+        place: str,
+    ) -> Launch:
+        folder = self._folder / place
+        folder.mkdir()
+        model = TaskModel(self._files.spec.to_dict(), self._files.sha256)
+        plan = data.plan
+        read = TaskData(plan.format, encode_schema(plan.schema), plan.inputs, plan.keep)
+        spec = TaskSpec(
+            job=self._name,
+            model=model.to_dict(),
+            data=read.to_dict(),
+            staging=staging.uri,
+            identity=identity,
+            threads=self._execution.threads,
+            batch_timeout=self._execution.batch_timeout,
+            training=training.to_dict(),
+        )
+        return Launch(
+            job_class=MRGradient,
+            spec=spec,
+            plan=plan,
+            shards=data.shards,
+            finished=frozenset(),
+            execution=self._execution,
+            folder=folder,
+            staging=staging,
+            code=self._files.code,
+            kind="train",
+            reducers=self._reducers,
+        )
+
+
+def _read(staging: Staging, plan: Plan, buckets: int) -> tuple[Tally, dict[bytes, bytes]]:
+    """What the reducers wrote, its books checked."""
+    found: dict[bytes, Any] = read_reduced(staging)
+    tally = Tally.from_bytes(found.pop(TALLY)) if TALLY in found else Tally()
+    if not tally.rows:
+        raise JobError("there are no rows to train on: expected some with a value in every column")
+    if len(found) != buckets or plan.rows not in (None, tally.rows + tally.bad):
+        raise LedgerError(
+            f"the books of a pass do not balance: {plan.rows} rows at planning, {tally.rows} good "
+            f"and {tally.bad} bad ones read, {len(found)} of {buckets} buckets: did the input "
+            f"change? run again with --resume"
+        )
+    return tally, found

@@ -1,0 +1,152 @@
+"""A gradient task: the summed gradient of a shard's rows, at the weights of the round."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import safetensors.torch
+import torch
+
+from mrmodel import storage
+from mrmodel.errors import JobError, MrmodelError
+from mrmodel.formats import get_format
+from mrmodel.formats.base import ReadOptions
+from mrmodel.shards.shard import Shard
+from mrmodel.tasks import model as task_model
+from mrmodel.tasks.context import TaskContext
+from mrmodel.tasks.gauge import name_of
+from mrmodel.tasks.pulse import Pulse
+from mrmodel.tasks.reporter import Reporter
+from mrmodel.tasks.spec import TaskSpec, Training
+from mrmodel.tasks.staging import Staging
+from mrmodel.tasks.windows import windows
+from mrmodel.tensors import wire
+from mrmodel.tensors.columns import to_batch
+from mrmodel.training.gradients import TALLY, Tally, gradient_buckets
+from mrmodel.training.module import Trainable, load_trainable
+
+
+class GradientTask:
+    """One attempt. `emit` is given a record for each bucket, and one with the tally.
+
+    All that is random comes from the seed, the round and the shard, never from the attempt.
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        context: TaskContext,
+        reporter: Reporter,
+        emit: Callable[[wire.Record], None],
+        on_share: Callable[[float], None] = lambda share: None,
+    ):
+        self._spec = spec
+        self._data = spec.task_data
+        self._training = Training.from_dict(spec.training or {})
+        self._context = context
+        self._reporter = reporter
+        self._emit = emit
+        self._on_share = on_share
+        self._staging = Staging(spec.staging, spec.identity)
+        self._model: Trainable | None = None
+
+    def run(self, shards: Iterable[Shard]) -> None:
+        """Emit what every shard of `shards` contributes. Raises MrmodelError; its last words are
+        in the staging folder by then."""
+        try:
+            with self._new_pulse() as pulse:
+                for shard in shards:
+                    self._run_shard(shard, pulse)
+        except Exception as error:
+            detail = error.detail if isinstance(error, MrmodelError) else traceback.format_exc()
+            self._staging.report_error(self._context.attempt, error, detail)
+            raise
+        finally:
+            self._reporter.flush()
+
+    def _new_pulse(self) -> Pulse:
+        return Pulse(
+            self._spec.batch_timeout,
+            on_beat=self._reporter.status,
+            on_hung=lambda text: self._staging.report_error(
+                self._context.attempt, JobError(f"the task hung: {text} (see --batch-timeout)")
+            ),
+            driver_pid=self._spec.driver_pid,
+        )
+
+    def _run_shard(self, shard: Shard, pulse: Pulse) -> None:
+        pulse.beat("loading the model")
+        model = self._loaded()
+        model.module.zero_grad(set_to_none=True)
+        torch.manual_seed(_seed(self._training, shard))
+        tally = Tally()
+        for batch, rows, bad in self._batches(shard):
+            pulse.beat(f"training on {name_of(shard)}")
+            tally = tally + Tally(bad=bad)
+            if rows:
+                tally = tally + Tally(rows, self._add_gradient(model, batch, rows, shard, tally))
+        if self._training.with_gradient:
+            for group, value in gradient_buckets(model.module):
+                self._emit(wire.Record(group, shard.key, value))
+        self._emit(wire.Record(TALLY, shard.key, tally.to_bytes()))
+
+    def _loaded(self) -> Trainable:
+        if self._model is None:
+            task_model.set_threads(self._spec.threads or self._context.vcores or 1)
+            spec = self._spec.task_model.model
+            self._model = load_trainable(
+                task_model.reach_code(self._spec.task_model),
+                model_args=spec.args,
+                state=safetensors.torch.load(storage.read_bytes(self._training.weights)),
+                inputs=self._data.inputs,
+                source=self._training.weights,
+                label=self._training.label,
+                loss=self._training.loss,
+                dtype=spec.dtype,
+            )
+            self._model.module.train(self._training.with_gradient)
+        return self._model
+
+    def _add_gradient(
+        self, model: Trainable, batch: dict[str, Any], rows: int, shard: Shard, before: Tally
+    ) -> float:
+        """Add the gradient of the batch's summed loss to that of the shard; the summed loss."""
+        with torch.set_grad_enabled(self._training.with_gradient):
+            loss = model.loss(batch, before.rows // self._training.batch_size)
+            if not torch.isfinite(loss):
+                raise JobError(
+                    f"the loss is {loss.item()} in round {self._training.round}, in the "
+                    f"{rows} rows after row {before.rows} of {name_of(shard)}: lower the learning "
+                    f"rate, clip gradients, or look at these rows"
+                )
+            total = loss * rows
+        if self._training.with_gradient:
+            total.backward()
+        self._reporter.count(rows_in=rows, rows_ok=rows)
+        return total.item()
+
+    def _batches(self, shard: Shard) -> Iterator[tuple[dict[str, Any], int, int]]:
+        """(columns, rows, bad rows met with them), with `batch_size` rows at most."""
+        options = ReadOptions(schema=self._data.arrow_schema, image_size=self._data.image_size)
+        read = get_format(self._data.format).read
+        blocks = (block for piece in shard.pieces for block in read(piece, options))
+        names = options.schema.names
+        done = 0
+        for window in windows(blocks, names):
+            yield {}, 0, len(window.bad)
+            yield from ((b, len(next(iter(b.values()))), 0) for b in self._cut(window.batch, names))
+            done += window.nbytes
+            self._reporter.count(bytes_read=window.nbytes)
+            self._on_share(done / max(1, shard.length))
+
+    def _cut(self, window: pa.RecordBatch, names: list[str]) -> Iterator[dict[str, Any]]:
+        size = self._training.batch_size
+        for begin in range(0, window.num_rows, size):
+            yield to_batch(window.slice(begin, size), names)
+
+
+def _seed(training: Training, shard: Shard) -> int:
+    return (training.seed * 1_000_003 + training.round) * 1_000_003 + int(shard.key, 16) % (1 << 31)

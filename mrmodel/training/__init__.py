@@ -1,0 +1,1 @@
+"""The mathematics of training: losses, sums of gradients, the state of optimisers."""

@@ -1,0 +1,136 @@
+"""Sums of gradients as buckets of bytes, added up in one order whoever adds.
+
+The summation form of Chu et al., "Map-Reduce for Machine Learning on Multicore" (NIPS 2006): the
+gradient of a mean loss over all rows is the sum of what each shard's rows contribute, divided by
+the number of rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from mrmodel.errors import UsageError
+from mrmodel.tensors.wire import GROUP_BYTES
+
+BUCKET_BYTES = 8 << 20
+# after all buckets, which are numbered from 0
+TALLY = b"\xff" * GROUP_BYTES
+_DTYPES = {torch.float32: "<f4", torch.float64: "<f8"}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What was read: `rows` that were good, the sum of their `loss`, rows that were `bad`."""
+
+    rows: int = 0
+    loss: float = 0.0
+    bad: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.rows + other.rows, self.loss + other.loss, self.bad + other.bad)
+
+    def to_bytes(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Tally:
+        return cls(**json.loads(data))
+
+
+def group_of_bucket(number: int) -> bytes:
+    """The group under which bucket `number` travels."""
+    return number.to_bytes(GROUP_BYTES, "big")
+
+
+def parameters_of(module: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """What is trained, in the order of the names."""
+    named = sorted(module.named_parameters(), key=lambda item: item[0])
+    return [parameter for _, parameter in named if parameter.requires_grad]
+
+
+def gradient_buckets(module: torch.nn.Module) -> Iterator[tuple[bytes, bytes]]:
+    """(group, value) for each bucket of the gradients that `module` has; zeros where it has none.
+
+    A value is the name of a dtype, three bytes, and the numbers, little-endian.
+    """
+    parameters = parameters_of(module)
+    for number, (kind, parts) in enumerate(_layout(parameters)):
+        flat = torch.cat([_piece(parameters[i], begin, end) for i, begin, end in parts])
+        yield group_of_bucket(number), kind.encode() + flat.numpy().astype(kind).tobytes()
+
+
+def set_gradients(module: torch.nn.Module, sums: dict[bytes, bytes], rows: int) -> None:
+    """Give `module` the mean gradient over `rows` rows, of which `sums` are the summed buckets."""
+    parameters = parameters_of(module)
+    for parameter in parameters:
+        parameter.grad = torch.zeros(parameter.shape, dtype=parameter.dtype)
+    for number, (kind, parts) in enumerate(_layout(parameters)):
+        flat = torch.from_numpy(np.frombuffer(sums[group_of_bucket(number)][3:], kind).copy())
+        flat = flat.double().div_(rows)
+        at = 0
+        for i, begin, end in parts:
+            into = parameters[i].grad.view(-1)[begin:end]
+            into.copy_(flat[at : at + end - begin])
+            at += end - begin
+
+
+def check_dtypes(module: torch.nn.Module) -> None:
+    """Raise UsageError for parameters of which gradients cannot be added up exactly enough."""
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad and parameter.dtype not in _DTYPES:
+            kind = str(parameter.dtype).removeprefix("torch.")
+            raise UsageError(
+                f"parameter {name} is {kind}: --sync gradient adds float32 and float64 "
+                f"(--dtype float32)"
+            )
+
+
+def bucket_count(module: torch.nn.Module) -> int:
+    """How many buckets the gradients of `module` make."""
+    return sum(1 for _ in _layout(parameters_of(module)))
+
+
+def add_up(values: Iterable[bytes]) -> bytes:
+    """The sum of buckets, or of tallies, in the order in which they come. Numbers are added in
+    double precision."""
+    kind, total, tally = b"", None, Tally()
+    for value in values:
+        if value.startswith(b"{"):
+            tally = tally + Tally.from_bytes(value)
+            continue
+        kind = value[:3]
+        part = np.frombuffer(value[3:], kind.decode())
+        total = part.astype(np.float64) if total is None else np.add(total, part, out=total)
+    return tally.to_bytes() if total is None else kind + total.astype(kind.decode()).tobytes()
+
+
+def _layout(
+    parameters: list[torch.nn.Parameter],
+) -> Iterator[tuple[str, list[tuple[int, int, int]]]]:
+    """(dtype, [(parameter, begin, end)]) for each bucket: at most BUCKET_BYTES of one dtype."""
+    for dtype, kind in _DTYPES.items():
+        own = [i for i, parameter in enumerate(parameters) if parameter.dtype is dtype]
+        size = BUCKET_BYTES // int(kind[2])
+        bounds = [0, *np.cumsum([parameters[i].numel() for i in own], dtype=np.int64).tolist()]
+        for first in range(0, bounds[-1], size):
+            last = min(first + size, bounds[-1])
+            yield (
+                kind,
+                [
+                    (i, max(first, begin) - begin, min(last, end) - begin)
+                    for i, (begin, end) in zip(own, pairwise(bounds), strict=True)
+                    if begin < last and end > first
+                ],
+            )
+
+
+def _piece(parameter: torch.nn.Parameter, begin: int, end: int) -> torch.Tensor:
+    if parameter.grad is None:
+        return torch.zeros(end - begin, dtype=parameter.dtype)
+    return parameter.grad.detach().reshape(-1)[begin:end]
