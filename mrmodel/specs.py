@@ -75,7 +75,8 @@ class OutputSpec(Spec):
 class TrainSpec(Spec):
     """How to train. `loss` and `label` are for modules without a training_step; `optimizer` None
     is the model's own; `clip` is the largest norm of a gradient; `early_stop` the rounds without a
-    better validation loss after which training ends; `keep_last` the checkpoints that stay."""
+    better validation loss after which training ends; `keep_last` the checkpoints that stay.
+    `inner_steps` (per shard and round), `outer_lr` and `outer_momentum` are those of ``local``."""
 
     sync: str = "gradient"
     rounds: int = 10
@@ -91,6 +92,9 @@ class TrainSpec(Spec):
     validation: tuple[str, ...] = ()
     early_stop: int | None = None
     keep_last: int | None = None
+    inner_steps: int = 500
+    outer_lr: float = 0.7
+    outer_momentum: float = 0.9
 
 
 @dataclass(frozen=True)

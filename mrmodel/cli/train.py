@@ -23,7 +23,8 @@ learning_options = together(
         type=click.Choice(["gradient", "local", "allreduce"]),
         default="gradient",
         show_default=True,
-        help="What is exchanged; gradient: the exact gradient of all rows, once per step.",
+        help="gradient: the exact gradient of all rows, a job per step; local: each shard takes "
+        "steps by itself, then they are averaged.",
     ),
     click.option("--label", metavar="COLUMN", help="The column with the right answers."),
     click.option(
@@ -37,7 +38,7 @@ learning_options = together(
         type=click.IntRange(1),
         default=10,
         show_default=True,
-        help="Steps, each over all rows.",
+        help="Steps, each over all rows; of local, averages.",
     ),
     click.option(
         "--optimizer", metavar="NAME", help="One of torch.optim.  [default: the model's, or sgd]"
@@ -58,6 +59,24 @@ learning_options = together(
         type=click.FloatRange(0, min_open=True),
         metavar="NORM",
         help="Scale gradients down to this norm.",
+    ),
+    click.option(
+        "--inner-steps",
+        type=click.IntRange(1),
+        default=500,
+        show_default=True,
+        metavar="H",
+        help="local: steps of each shard in a round.",
+    ),
+    click.option(
+        "--outer-lr", type=float, default=0.7, show_default=True, help="local: of a round."
+    ),
+    click.option(
+        "--outer-momentum",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.9,
+        show_default=True,
+        help="local: Nesterov's, of rounds.",
     ),
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
     click.option(
@@ -103,7 +122,9 @@ def train(**options: Any) -> None:
     among them, or any nn.Module together with --loss, --label and --inputs. Each round is a
     MapReduce job: mappers sum gradients over their shards, reducers add the sums, the driver takes
     the optimiser's step. The gradient is that of all rows in one process; optimisers that look
-    at it more than once per step (lbfgs) run a job for each look.
+    at it more than once per step (lbfgs) run a job for each look. With --sync local each shard
+    takes --inner-steps steps of --batch-size rows by itself in a round, and an outer optimiser
+    follows their average (DiLoCo): far fewer bytes and jobs for as many steps.
 
     \b
     Examples:
@@ -128,7 +149,8 @@ def job_of(options: dict[str, Any]) -> Any:
     from mrmodel.specs import TrainSpec
 
     names = ("sync", "rounds", "label", "loss", "optimizer", "lr", "optimizer_args", "lr_schedule",
-             "clip", "seed", "early_stop", "keep_last")  # fmt: skip
+             "clip", "seed", "early_stop", "keep_last", "inner_steps", "outer_lr",
+             "outer_momentum")  # fmt: skip
     train_spec = TrainSpec(
         **{name: options[name] for name in names},
         batch_size=_batch_size(options["batch_size"]),

@@ -6,6 +6,7 @@ CHECKPOINTS/
   round-000012/state.json              round, what else the optimiser keeps, the job's hashes
   latest                               the name of the newest folder
   metrics.jsonl                        a line per round
+  _inner/round-000012/SHARD.tensors    with --sync local: each shard's own optimiser
   _mrmodel/shards.json                 how the input was cut: a resumed job adds up in that order
 
 A round is written beside and renamed, `latest` last: a kill leaves the rounds before whole.
@@ -31,6 +32,8 @@ _NAME = re.compile(r"round-(\d{6})")
 WEIGHTS = "weights.safetensors"
 _OPTIMIZER = "optimizer.tensors"  # safetensors, but not a part of --weights
 _STATE = "state.json"
+INNER = "_inner"
+_INNER_ROUNDS = 2  # that of the latest checkpoint, and one before, in case that one is damaged
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,15 @@ class Checkpoints:
         """Remove all rounds but the last `count`."""
         for number in self.rounds()[:-count]:
             self._storage.delete(self.folder(f"round-{number:06d}"))
+
+    def keep_inner(self, number: int) -> None:
+        """Remove the state of inner optimisers that no checkpoint up to round `number` needs."""
+        folder = self.folder(INNER)
+        entries = self._storage.ls(folder) if self._storage.stat(folder) else []
+        for entry in entries:
+            match = _NAME.fullmatch(entry.name)
+            if match and int(match[1]) <= number - _INNER_ROUNDS:
+                self._storage.delete(entry.uri)
 
     def write_shards(self, shards: tuple[Shard, ...]) -> None:
         """Note down how the input was cut."""

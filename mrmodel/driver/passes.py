@@ -93,12 +93,17 @@ class Passes:
         saved = safetensors.torch.save(state)
         storage.write_bytes(weights, saved)
         training = replace(
-            self._training, weights=weights, round=number, with_gradient=with_gradient
+            self._training,
+            weights=weights,
+            round=number,
+            with_gradient=with_gradient,
+            local=self._training.local if with_gradient else None,
         )
         try:
             launch = self._launch(data, staging, identity, training, place)
             data.launcher.run(replace(launch, weights_bytes=2 * len(saved)))
-            return _read(staging, data.plan, bucket_count(trainable.module) * with_gradient)
+            buckets = bucket_count(trainable.module) * with_gradient
+            return _read(staging, data, buckets, training.local is None)
         except MrmodelError as error:
             raise last_words(staging, error) from error
         finally:
@@ -142,16 +147,21 @@ class Passes:
         )
 
 
-def _read(staging: Staging, plan: Plan, buckets: int) -> tuple[Tally, dict[bytes, bytes]]:
-    """What the reducers wrote, its books checked."""
+def _read(
+    staging: Staging, data: DataSet, buckets: int, all_rows: bool
+) -> tuple[Tally, dict[bytes, bytes]]:
+    """What the reducers wrote, its books checked: every shard once, and with `all_rows` every
+    row."""
     found: dict[bytes, Any] = read_reduced(staging)
     tally = Tally.from_bytes(found.pop(TALLY)) if TALLY in found else Tally()
     if not tally.rows:
         raise JobError("there are no rows to train on: expected some with a value in every column")
-    if len(found) != buckets or plan.rows not in (None, tally.rows + tally.bad):
+    planned = data.plan.rows if all_rows else None
+    shards_match = tally.shards == len(data.shards) and len(found) == buckets
+    if not shards_match or planned not in (None, tally.rows + tally.bad):
         raise LedgerError(
-            f"the books of a pass do not balance: {plan.rows} rows at planning, {tally.rows} good "
-            f"and {tally.bad} bad ones read, {len(found)} of {buckets} buckets: did the input "
-            f"change? run again with --resume"
+            f"the books of a pass do not balance: {planned} rows at planning, {tally.rows} good "
+            f"and {tally.bad} bad ones read, {tally.shards} of {len(data.shards)} shards, "
+            f"{len(found)} of {buckets} buckets: did the input change? run again with --resume"
         )
     return tally, found

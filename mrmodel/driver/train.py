@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from mrmodel import storage
-from mrmodel.driver import ledger, stepping
-from mrmodel.driver.checkpoints import Checkpoint, Checkpoints
+from mrmodel.driver import ledger
+from mrmodel.driver.checkpoints import INNER, Checkpoint, Checkpoints
 from mrmodel.driver.model_files import ModelFiles, find_model
 from mrmodel.driver.passes import DataSet, Passes, open_data
 from mrmodel.driver.predict import Watcher
@@ -23,7 +23,8 @@ from mrmodel.errors import InterruptedJobError, JobError, UsageError
 from mrmodel.models.weights import read_state_dict
 from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec, TrainSpec
 from mrmodel.tasks.model import import_paths
-from mrmodel.tasks.spec import Training
+from mrmodel.tasks.spec import LocalSteps, Training
+from mrmodel.training import optimizers
 from mrmodel.training.gradients import Tally, check_dtypes, set_gradients
 from mrmodel.training.module import Trainable, load_trainable
 from mrmodel.units import parse_budget
@@ -94,9 +95,7 @@ class _Train:
         base = self._staging_folder()
         self._passes = Passes(
             base, storage.basename(self._checkpoints.uri), files, self._job.execution,
-            Training("", 0, self._train.seed, self._train.batch_size, self._train.label,
-                     self._train.loss),
-            self._job.reducers, self._folder,
+            self._training(), self._job.reducers, self._folder,
         )  # fmt: skip
         try:
             stopped = self._rounds(done)
@@ -109,13 +108,30 @@ class _Train:
     def _check_options(self) -> None:
         train = self._train
         parse_budget(self._job.output.max_bad)
-        if train.sync != "gradient":
+        if train.sync not in ("gradient", "local"):
             raise UsageError(
-                f"--sync {train.sync}: expected gradient (local and allreduce come in a later "
+                f"--sync {train.sync}: expected gradient or local (allreduce comes in a later "
                 f"release)"
             )
         if train.early_stop is not None and not train.validation:
             raise UsageError("--early-stop needs --validation URI: the rows to judge by")
+
+    def _training(self) -> Training:
+        train = self._train
+        local = LocalSteps(
+            train.inner_steps, train.rounds, self._checkpoints.folder(INNER), self._inner_name(),
+            train.lr, train.optimizer_args, train.lr_schedule, train.clip,
+        )  # fmt: skip
+        return Training(
+            "", 0, train.seed, train.batch_size, train.label, train.loss,
+            local=local.to_dict() if train.sync == "local" else None,
+        )  # fmt: skip
+
+    def _inner_name(self) -> str | None:
+        """The inner optimiser: as asked, the model's own (None), or AdamW, as DiLoCo has it."""
+        if self._train.optimizer or self._trainable.optimizer() is not None:
+            return self._train.optimizer
+        return "adamw"
 
     def _load(self, files: ModelFiles) -> Trainable:
         sys.path[:0] = import_paths(files.spec.py_files)
@@ -150,16 +166,27 @@ class _Train:
 
     def _make_optimizer(self) -> tuple[torch.optim.Optimizer, Any]:
         train = self._train
-        optimizer, scheduler = stepping.make_optimizer(
+        if train.sync == "local":
+            # for its errors: the tasks make their own
+            optimizers.make_optimizer(
+                self._trainable, self._inner_name(), train.lr, train.optimizer_args
+            )
+            outer = optimizers.outer_optimizer(
+                self._trainable, train.outer_lr, train.outer_momentum
+            )
+            return outer, None
+        optimizer, scheduler = optimizers.make_optimizer(
             self._trainable, train.optimizer, train.lr, train.optimizer_args
         )
-        own = stepping.make_schedule(train.lr_schedule, optimizer, train.rounds)
+        own = optimizers.make_schedule(train.lr_schedule, optimizer, train.rounds)
         return optimizer, own or scheduler
 
     def _describe(self, files: ModelFiles) -> dict[str, Any]:
         """What a resumed job must have in common with this one, by names that people know."""
         names = ("sync", "batch_size", "label", "loss", "optimizer", "lr", "optimizer_args",
                  "lr_schedule", "clip", "seed")  # fmt: skip
+        if self._train.sync == "local":
+            names += ("inner_steps", "outer_lr", "outer_momentum")
         if self._train.lr_schedule != "constant":  # it depends on when it ends
             names += ("rounds",)
         return {
@@ -240,7 +267,8 @@ class _Train:
         tally, sums = self._passes.run(self._data, self._trainable, number)
         self._check_bad(tally)
         set_gradients(self._trainable.module, sums, tally.rows)
-        norm = stepping.clip(self._trainable.module.parameters(), self._train.clip)
+        most = self._train.clip if self._train.sync == "gradient" else None
+        norm = optimizers.clip(self._trainable.module.parameters(), most)
         if not math.isfinite(norm):
             raise JobError(
                 f"the gradient of round {number} is not finite; {self._left()}: lower the "
@@ -285,6 +313,7 @@ class _Train:
                 self._progress,
             )
         )
+        self._checkpoints.keep_inner(number)
         if self._train.keep_last:
             self._checkpoints.keep_last(self._train.keep_last)
 

@@ -45,9 +45,9 @@ class GradientTask:
     ):
         self._spec = spec
         self._data = spec.task_data
-        self._training = Training.from_dict(spec.training or {})
+        self.training = Training.from_dict(spec.training or {})
         self._context = context
-        self._reporter = reporter
+        self.reporter = reporter
         self._emit = emit
         self._on_share = on_share
         self._staging = Staging(spec.staging, spec.identity)
@@ -65,12 +65,12 @@ class GradientTask:
             self._staging.report_error(self._context.attempt, error, detail)
             raise
         finally:
-            self._reporter.flush()
+            self.reporter.flush()
 
     def _new_pulse(self) -> Pulse:
         return Pulse(
             self._spec.batch_timeout,
-            on_beat=self._reporter.status,
+            on_beat=self.reporter.status,
             on_hung=lambda text: self._staging.report_error(
                 self._context.attempt, JobError(f"the task hung: {text} (see --batch-timeout)")
             ),
@@ -81,17 +81,22 @@ class GradientTask:
         pulse.beat("loading the model")
         model = self._loaded()
         model.module.zero_grad(set_to_none=True)
-        torch.manual_seed(_seed(self._training, shard))
-        tally = Tally()
-        for batch, rows, bad in self._batches(shard):
+        torch.manual_seed(seed_of(self.training, shard))
+        tally = self.work(model, shard, pulse)
+        if self.training.with_gradient:
+            for group, value in gradient_buckets(model.module):
+                self._emit(wire.Record(group, shard.key, value))
+        self._emit(wire.Record(TALLY, shard.key, tally.to_bytes()))
+
+    def work(self, model: Trainable, shard: Shard, pulse: Pulse) -> Tally:
+        """Leave in the gradients of `model` what `shard` contributes to the sum over all rows."""
+        tally = Tally(shards=1)
+        for batch, rows, bad in self.batches(shard):
             pulse.beat(f"training on {name_of(shard)}")
             tally = tally + Tally(bad=bad)
             if rows:
                 tally = tally + Tally(rows, self._add_gradient(model, batch, rows, shard, tally))
-        if self._training.with_gradient:
-            for group, value in gradient_buckets(model.module):
-                self._emit(wire.Record(group, shard.key, value))
-        self._emit(wire.Record(TALLY, shard.key, tally.to_bytes()))
+        return tally
 
     def _loaded(self) -> Trainable:
         if self._model is None:
@@ -100,35 +105,41 @@ class GradientTask:
             self._model = load_trainable(
                 task_model.reach_code(self._spec.task_model),
                 model_args=spec.args,
-                state=safetensors.torch.load(storage.read_bytes(self._training.weights)),
+                state=safetensors.torch.load(storage.read_bytes(self.training.weights)),
                 inputs=self._data.inputs,
-                source=self._training.weights,
-                label=self._training.label,
-                loss=self._training.loss,
+                source=self.training.weights,
+                label=self.training.label,
+                loss=self.training.loss,
                 dtype=spec.dtype,
             )
-            self._model.module.train(self._training.with_gradient)
+            self._model.module.train(self.training.with_gradient)
         return self._model
 
     def _add_gradient(
         self, model: Trainable, batch: dict[str, Any], rows: int, shard: Shard, before: Tally
     ) -> float:
         """Add the gradient of the batch's summed loss to that of the shard; the summed loss."""
-        with torch.set_grad_enabled(self._training.with_gradient):
-            loss = model.loss(batch, before.rows // self._training.batch_size)
-            if not torch.isfinite(loss):
-                raise JobError(
-                    f"the loss is {loss.item()} in round {self._training.round}, in the "
-                    f"{rows} rows after row {before.rows} of {name_of(shard)}: lower the learning "
-                    f"rate, clip gradients, or look at these rows"
-                )
-            total = loss * rows
-        if self._training.with_gradient:
+        with torch.set_grad_enabled(self.training.with_gradient):
+            total = self.loss(model, batch, rows, shard, before) * rows
+        if self.training.with_gradient:
             total.backward()
-        self._reporter.count(rows_in=rows, rows_ok=rows)
+        self.reporter.count(rows_in=rows, rows_ok=rows)
         return total.item()
 
-    def _batches(self, shard: Shard) -> Iterator[tuple[dict[str, Any], int, int]]:
+    def loss(
+        self, model: Trainable, batch: dict[str, Any], rows: int, shard: Shard, before: Tally
+    ) -> torch.Tensor:
+        """The mean loss of a batch. Raises JobError where it is not finite."""
+        loss = model.loss(batch, before.rows // self.training.batch_size)
+        if not torch.isfinite(loss):
+            raise JobError(
+                f"the loss is {loss.item()} in round {self.training.round}, in the {rows} rows "
+                f"after row {before.rows} of {name_of(shard)}: lower the learning rate, clip "
+                f"gradients, or look at these rows"
+            )
+        return loss
+
+    def batches(self, shard: Shard) -> Iterator[tuple[dict[str, Any], int, int]]:
         """(columns, rows, bad rows met with them), with `batch_size` rows at most."""
         options = ReadOptions(schema=self._data.arrow_schema, image_size=self._data.image_size)
         read = get_format(self._data.format).read
@@ -139,14 +150,15 @@ class GradientTask:
             yield {}, 0, len(window.bad)
             yield from ((b, len(next(iter(b.values()))), 0) for b in self._cut(window.batch, names))
             done += window.nbytes
-            self._reporter.count(bytes_read=window.nbytes)
+            self.reporter.count(bytes_read=window.nbytes)
             self._on_share(done / max(1, shard.length))
 
     def _cut(self, window: pa.RecordBatch, names: list[str]) -> Iterator[dict[str, Any]]:
-        size = self._training.batch_size
+        size = self.training.batch_size
         for begin in range(0, window.num_rows, size):
             yield to_batch(window.slice(begin, size), names)
 
 
-def _seed(training: Training, shard: Shard) -> int:
+def seed_of(training: Training, shard: Shard) -> int:
+    """What the randomness of a shard's round begins with."""
     return (training.seed * 1_000_003 + training.round) * 1_000_003 + int(shard.key, 16) % (1 << 31)

@@ -17,6 +17,7 @@ from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.drain import Drain
 from mrmodel.tasks.evaluate import EvaluateTask
 from mrmodel.tasks.gradient import GradientTask
+from mrmodel.tasks.local_steps import LocalTask
 from mrmodel.tasks.predict import PredictTask
 from mrmodel.tasks.reduce import Reduce, reduce_groups
 from mrmodel.tasks.reporter import HADOOP_PREFIX, Reporter
@@ -74,9 +75,10 @@ def gradient_task(
     stdout: IO[bytes],
     on_share: Callable[[float], None],
 ) -> GradientTask:
-    """Sums of gradients go to reducers."""
+    """Sums of gradients, or of what local steps have changed, go to reducers."""
     spell = wire.raw if context.is_hadoop else wire.line
-    return GradientTask(spec, context, reporter, lambda r: stdout.write(spell(r)), on_share)
+    kind = LocalTask if (spec.training or {}).get("local") else GradientTask
+    return kind(spec, context, reporter, lambda r: stdout.write(spell(r)), on_share)
 
 
 def run_in_process(

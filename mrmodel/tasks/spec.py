@@ -62,10 +62,25 @@ class Evaluation(Spec):
 
 
 @dataclass(frozen=True)
+class LocalSteps(Spec):
+    """Steps that a task takes by itself on each shard, `steps` in each of `rounds` rounds. `state`
+    is the URI of the folder where the state of each shard's optimiser is kept."""
+
+    steps: int
+    rounds: int
+    state: str
+    optimizer: str | None = None
+    lr: float | None = None
+    optimizer_args: dict[str, Any] = field(default_factory=dict)
+    lr_schedule: str = "constant"
+    clip: float | None = None
+
+
+@dataclass(frozen=True)
 class Training(Spec):
     """One pass over the rows. `weights` is the URI of the safetensors file with the weights at
     which gradients are taken (only the loss, without `with_gradient`); `label` and `loss` are for
-    modules without a training_step."""
+    modules without a training_step; `local` is a `LocalSteps`, where steps are taken from them."""
 
     weights: str
     round: int
@@ -74,6 +89,7 @@ class Training(Spec):
     label: str | None = None
     loss: str | None = None
     with_gradient: bool = True
+    local: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

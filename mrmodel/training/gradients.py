@@ -26,14 +26,21 @@ _DTYPES = {torch.float32: "<f4", torch.float64: "<f8"}
 
 @dataclass(frozen=True)
 class Tally:
-    """What was read: `rows` that were good, the sum of their `loss`, rows that were `bad`."""
+    """What was read: `rows` that were good, the sum of their `loss`, rows that were `bad`, and of
+    how many `shards`."""
 
     rows: int = 0
     loss: float = 0.0
     bad: int = 0
+    shards: int = 0
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.rows + other.rows, self.loss + other.loss, self.bad + other.bad)
+        return Tally(
+            self.rows + other.rows,
+            self.loss + other.loss,
+            self.bad + other.bad,
+            self.shards + other.shards,
+        )
 
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self)).encode()

@@ -90,7 +90,7 @@ def test_resume_and_overwrite(train, lake):
             ["--inputs", "a,b"],
             "has no training_step(batch, batch_idx): give it one, or name a loss",
         ),
-        ([*OPTIONS, "--sync", "allreduce"], "--sync allreduce: expected gradient"),
+        ([*OPTIONS, "--sync", "allreduce"], "--sync allreduce: expected gradient or local"),
         ([*OPTIONS, "--optimizer", "nix"], "--optimizer nix: expected one of"),
         ([*OPTIONS, "--batch-size", "x"], "--batch-size: expected a number of rows"),
         ([*OPTIONS, "--optimizer-args", "{"], "expected a JSON object"),

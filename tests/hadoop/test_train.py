@@ -123,3 +123,15 @@ def applications(cluster, name):
     """The applications of training that was to write the folder called `name`, oldest first."""
     found = (cluster.rm("cluster/apps")["apps"] or {"app": []})["app"]
     return sorted(app["id"] for app in found if app["name"] == f"mrmodel train {name}")
+
+
+def test_local_steps_come_to_the_same_bits_with_a_killed_mapper(data, root, tmp_path):
+    """The inner optimisers' state, too: the second round begins with it."""
+    local = ["--sync", "local", "--inner-steps", "6", "--batch-size", "256"]
+    train(data, f"{root}/local", *local)
+    train(data, f"{root}/local-killed", *local, notes=tmp_path)
+    assert (tmp_path / "dead").exists()
+    for number in (1, 2):
+        assert weights(f"{root}/local-killed", number) == weights(f"{root}/local", number)
+    lines = st.read_bytes(f"{root}/local/metrics.jsonl").splitlines()
+    assert [json.loads(line)["rows"] for line in lines] == [4 * 6 * 256] * 2

@@ -1,4 +1,4 @@
-"""The driver's side of a step: optimiser, learning-rate schedule, clipping."""
+"""What a step needs beside a gradient: optimiser, learning-rate schedule, clipping."""
 
 from __future__ import annotations
 
@@ -64,12 +64,19 @@ def _configured(own: Any) -> tuple[torch.optim.Optimizer, Any]:
     return own, scheduler["scheduler"] if isinstance(scheduler, dict) else scheduler
 
 
-def make_schedule(name: str, optimizer: torch.optim.Optimizer, rounds: int) -> Any:
-    """The learning-rate schedule called `name`, None for a constant rate."""
+def outer_optimizer(trainable: Trainable, lr: float, momentum: float) -> torch.optim.Optimizer:
+    """What takes the step of a round of local training: SGD with Nesterov momentum, as in DiLoCo
+    (Douillard et al., arXiv 2311.08105, algorithm 1)."""
+    parameters = trainable.module.parameters()
+    return torch.optim.SGD(parameters, lr=lr, momentum=momentum, nesterov=momentum > 0)
+
+
+def make_schedule(name: str, optimizer: torch.optim.Optimizer, steps: int) -> Any:
+    """The learning-rate schedule called `name` over `steps` steps, None for a constant rate."""
     if name == "cosine":
-        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=rounds)
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     if name == "linear":
-        return torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=rounds)
+        return torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
     if name != "constant":
         raise UsageError(f"--lr-schedule {name}: expected one of {', '.join(_SCHEDULES)}")
     return None

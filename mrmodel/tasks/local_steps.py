@@ -1,0 +1,161 @@
+"""A task of local training: steps on each shard by itself, from the weights of the round.
+
+What goes to the reducers is the way from the weights of the round to those where the steps ended
+(Douillard et al., "DiLoCo", arXiv 2311.08105), times the rows that were seen, in place of a
+gradient. The inner optimiser goes on where it was after the round before: its state, and how far
+it is in the shard, are kept in a file per round and shard, so that a repeated attempt begins where
+the first one did.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from mrmodel import storage
+from mrmodel.errors import JobError
+from mrmodel.shards.shard import Shard
+from mrmodel.tasks.gauge import name_of
+from mrmodel.tasks.gradient import GradientTask
+from mrmodel.tasks.pulse import Pulse
+from mrmodel.tasks.spec import LocalSteps
+from mrmodel.tensors.columns import take
+from mrmodel.training import optimizers, trees
+from mrmodel.training.gradients import Tally
+from mrmodel.training.module import Trainable
+
+
+class LocalTask(GradientTask):
+    """One attempt at `LocalSteps.steps` steps on each of its shards."""
+
+    def work(self, model: Trainable, shard: Shard, pulse: Pulse) -> Tally:
+        local = LocalSteps.from_dict(self.training.local or {})
+        start = {name: value.clone() for name, value in model.module.state_dict().items()}
+        optimizer, own = optimizers.make_optimizer(
+            model, local.optimizer, local.lr, local.optimizer_args
+        )
+        total = local.steps * local.rounds
+        schedule = optimizers.make_schedule(local.lr_schedule, optimizer, total)
+        inner = _Inner(local, shard, self.training.round, optimizer, [schedule, own])
+        tally = Tally(shards=1)
+        for batch, rows in self._next_batches(shard, inner.taken, local.steps):
+            pulse.beat(f"training on {name_of(shard)}")
+            tally = tally + Tally(rows, self._step(model, optimizer, batch, rows, shard, tally))
+            if schedule is not None:
+                schedule.step()
+        if own is not None:
+            own.step()
+        inner.save(inner.taken + local.steps)
+        _leave_way(model, start, tally.rows)
+        return tally
+
+    def _step(
+        self,
+        model: Trainable,
+        optimizer: torch.optim.Optimizer,
+        batch: dict[str, Any],
+        rows: int,
+        shard: Shard,
+        before: Tally,
+    ) -> float:
+        """One step of `optimizer`; the summed loss before it."""
+
+        def closure() -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = self.loss(model, batch, rows, shard, before)
+            loss.backward()
+            optimizers.clip(model.module.parameters(), (self.training.local or {}).get("clip"))
+            return loss
+
+        loss = optimizer.step(closure)
+        self.reporter.count(rows_in=rows, rows_ok=rows)
+        return float(loss) * rows
+
+    def _next_batches(
+        self, shard: Shard, first: int, count: int
+    ) -> Iterator[tuple[dict[str, Any], int]]:
+        """`count` batches of `shard` from the batch `first` on, beginning again at its end; none
+        where it has no rows."""
+        at, epoch = 0, 0
+        while at < first + count:
+            before = at
+            for batch, rows in self._shuffled(shard, epoch):
+                if at >= first:
+                    yield batch, rows
+                at += 1
+                if at == first + count:
+                    return
+            if at == before:
+                return
+            # whole rounds through the shard need not be read again to be left out
+            size = at - before
+            skipped = max(0, first - at) // size
+            at, epoch = at + skipped * size, epoch + 1 + skipped
+
+    def _shuffled(self, shard: Shard, epoch: int) -> Iterator[tuple[dict[str, Any], int]]:
+        """The batches of `shard`, the rows of each in an order that depends on the epoch."""
+        random = np.random.default_rng([self.training.seed, epoch, int(shard.key, 16)])
+        for batch, rows, _ in self.batches(shard):
+            if rows:
+                yield take(batch, random.permutation(rows)), rows
+
+
+class _Inner:
+    """The inner optimiser of a shard, as the round before has left it. ``taken`` counts the batches
+    of the rounds before."""
+
+    def __init__(
+        self,
+        local: LocalSteps,
+        shard: Shard,
+        number: int,
+        optimizer: torch.optim.Optimizer,
+        schedules: list[Any],
+    ):
+        self._folder, self._name, self._round = local.state, f"{shard.key}.tensors", number
+        self._optimizer = optimizer
+        self._schedules = [schedule for schedule in schedules if schedule is not None]
+        self.taken = 0
+        if number > 1:
+            self._load(self._uri(number - 1))
+
+    def _uri(self, number: int) -> str:
+        return storage.join(self._folder, f"round-{number:06d}", self._name)
+
+    def _load(self, uri: str) -> None:
+        if not storage.exists(uri):
+            raise JobError(
+                f"{uri} is missing: the state of an inner optimiser after round {self._round - 1}; "
+                f"begin anew with --overwrite, and the last checkpoint as --weights"
+            )
+        data = storage.read_bytes(uri)
+        size = int.from_bytes(data[:8], "little")
+        about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["about"])
+        state = trees.join(about["state"], safetensors.torch.load(data))
+        self.taken = about["taken"]
+        self._optimizer.load_state_dict(state["optimizer"])
+        for schedule, kept in zip(self._schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(kept)
+
+    def save(self, taken: int) -> None:
+        """Keep the state for the next round."""
+        schedules = [schedule.state_dict() for schedule in self._schedules]
+        tree, tensors = trees.split(
+            {"optimizer": self._optimizer.state_dict(), "schedules": schedules}
+        )
+        about = {"about": json.dumps({"taken": taken, "state": tree})}
+        storage.write_bytes(self._uri(self._round), safetensors.torch.save(tensors, about))
+
+
+def _leave_way(model: Trainable, start: dict[str, torch.Tensor], rows: int) -> None:
+    """Leave start - end, `rows` times, in the gradients, and the weights as they were."""
+    with torch.no_grad():
+        for name, parameter in model.module.named_parameters():
+            if parameter.requires_grad:
+                parameter.grad = (start[name] - parameter) * rows
+    model.module.load_state_dict(start)
