@@ -6,6 +6,7 @@ CHECKPOINTS/
   round-000012/state.json              round, what else the optimiser keeps, the job's hashes
   latest                               the name of the newest folder
   metrics.jsonl                        a line per round
+  tensorboard/                         the same for TensorBoard
   _inner/round-000012/SHARD.tensors    with --sync local: each shard's own optimiser
   _mrmodel/shards.json                 how the input was cut: a resumed job adds up in that order
 
@@ -33,6 +34,7 @@ WEIGHTS = "weights.safetensors"
 _OPTIMIZER = "optimizer.tensors"  # safetensors, but not a part of --weights
 _STATE = "state.json"
 INNER = "_inner"
+_OWN = ("_mrmodel", INNER, "latest", "metrics.jsonl", "tensorboard")
 _INNER_ROUNDS = 2  # that of the latest checkpoint, and one before, in case that one is damaged
 
 
@@ -59,22 +61,36 @@ class Checkpoints:
         return storage.join(self.uri, *names)
 
     def prepare(self, overwrite: bool, resume: bool) -> None:
-        """Make the folder. Raises OutputExistsError where it is there and nobody said what to do
-        with it."""
+        """Make the folder, without what is in it unless `resume` says to go on there. Raises
+        OutputExistsError where there are checkpoints and nobody said what to do with them,
+        UsageError where there is something else."""
         if overwrite and resume:
             raise UsageError("--overwrite and --resume: expected at most one of them")
         try:
-            if self._storage.stat(self.uri) is not None and self._storage.ls(self.uri):
-                if not (overwrite or resume):
-                    raise OutputExistsError(
-                        f"checkpoints {self.uri} exist already: use --resume to go on from the "
-                        f"latest, --overwrite to begin anew, or name another folder"
-                    )
-                if overwrite:
-                    self._storage.delete(self.uri)
+            entry = self._storage.stat(self.uri)
+            if entry is not None and not entry.is_dir:
+                raise UsageError(f"checkpoints {self.uri} is a file: expected a folder")
+            if entry is not None and not resume:
+                self._check_replaceable(overwrite)
+                self._storage.delete(self.uri)
             self._storage.mkdir(self.uri)
         except PermissionError as error:
             raise UsageError(f"checkpoints {self.uri} cannot be written: {error}") from error
+
+    def _check_replaceable(self, overwrite: bool) -> None:
+        """What a run leaves that failed in its first round is nothing to ask about."""
+        names = [entry.name for entry in self._storage.ls(self.uri)]
+        others = [n for n in names if n not in _OWN and not _NAME.fullmatch(n.lstrip("."))]
+        if others:
+            raise UsageError(
+                f"checkpoints {self.uri}: the folder holds {others[0]}, which is not a checkpoint: "
+                f"name another folder"
+            )
+        if not overwrite and self.rounds():
+            raise OutputExistsError(
+                f"checkpoints {self.uri} exist already: use --resume to go on from the latest, "
+                f"--overwrite to begin anew, or name another folder"
+            )
 
     def rounds(self) -> list[int]:
         """The rounds that are there."""

@@ -15,6 +15,7 @@ import torch
 from mrmodel import storage
 from mrmodel.driver import ledger
 from mrmodel.driver.checkpoints import INNER, Checkpoint, Checkpoints
+from mrmodel.driver.events import FOLDER, EventFiles
 from mrmodel.driver.model_files import ModelFiles, find_model
 from mrmodel.driver.passes import DataSet, Passes, open_data
 from mrmodel.driver.predict import Watcher
@@ -97,11 +98,14 @@ class _Train:
             base, storage.basename(self._checkpoints.uri), files, self._job.execution,
             self._training(), self._job.reducers, self._folder,
         )  # fmt: skip
+        events = self._checkpoints.folder(FOLDER)
+        self._events = EventFiles(events, self._folder / FOLDER, done)
         try:
             stopped = self._rounds(done)
         except KeyboardInterrupt as error:
             raise InterruptedJobError(f"interrupted; {self._left()}") from error
         finally:
+            self._events.close()
             storage.storage_for(base).delete(base)
         return self._result(stopped)
 
@@ -232,6 +236,7 @@ class _Train:
             line = self._round(number)
             self._save(number)
             self._checkpoints.write_metrics(line)
+            self._events.write(line)
             self._history.append(line)
             self._watcher.say(_told(line, self._train.rounds))
             if self._is_enough(number):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -227,7 +228,7 @@ def test_a_checkpoint_is_what_predict_takes(lake):
 def test_checkpoints_and_metrics(lake):
     run = go(lake, keep_last=2, rounds=4, validation=(str(lake / "in"),))
     assert names(lake / "ck") == [
-        "_mrmodel", "latest", "metrics.jsonl", "round-000003", "round-000004",
+        "_mrmodel", "latest", "metrics.jsonl", "round-000003", "round-000004", "tensorboard",
     ]  # fmt: skip
     assert (lake / "ck" / "latest").read_text() == "round-000004\n"
     assert names(lake) == ["ck", "in", "net.py"]
@@ -236,6 +237,26 @@ def test_checkpoints_and_metrics(lake):
     # the loss after a round is that with which the next begins
     assert lines[0]["validation_loss"] == pytest.approx(lines[1]["loss"], rel=1e-9)
     assert lines[0]["rows"] == ROWS
+
+
+def test_tensorboard_reads_what_metrics_say(lake):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    validation = (str(lake / "in"),)
+    go(lake, rounds=3, validation=validation)
+    shutil.rmtree(lake / "ck" / "round-000003")  # as if it had been killed in round 3
+    time.sleep(1.1)  # the files of both are told apart by the second
+    go(lake, rounds=4, validation=validation, resume=True)
+    events = EventAccumulator(str(lake / "ck" / "tensorboard"))
+    events.Reload()
+    lines = [json.loads(line) for line in (lake / "ck" / "metrics.jsonl").read_text().splitlines()]
+    for tag, name in {
+        "loss/train": "loss",
+        "loss/validation": "validation_loss",
+        "lr": "lr",
+    }.items():
+        found = {scalar.step: scalar.value for scalar in events.Scalars(tag)}
+        assert found == pytest.approx({line["round"]: line[name] for line in lines}, rel=1e-6)
 
 
 def test_early_stopping(lake):
@@ -273,6 +294,24 @@ def test_checkpoints_are_not_touched_without_a_word(lake):
         go(lake)
     go(lake, overwrite=True, rounds=1)
     assert "round-000003" not in names(lake / "ck")
+
+
+def test_a_first_round_that_failed_is_nothing_to_ask_about(lake):
+    with pytest.raises(ModelError):
+        go(lake, args={"outputs": 2})
+    assert go(lake).rounds == 3
+
+
+def test_other_people_s_files_are_left_alone(lake):
+    (lake / "ck").mkdir()
+    (lake / "ck" / "thesis.tex").touch()
+    for options in ({}, {"overwrite": True}):
+        with pytest.raises(UsageError, match="the folder holds thesis.tex, which is not a check"):
+            go(lake, **options)
+    assert names(lake / "ck") == ["thesis.tex"]
+    (lake / "file").touch()
+    with pytest.raises(UsageError, match="is a file: expected a folder"):
+        go(lake, output="file", overwrite=True)
 
 
 def test_resume_with_other_options_says_which(lake):

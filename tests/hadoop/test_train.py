@@ -68,7 +68,7 @@ def test_rounds_learn(undisturbed):
     assert {line["rows"] for line in lines} == {ROWS}
     assert lines[1]["loss"] < lines[0]["loss"]
     assert running.names(undisturbed) == [
-        "_mrmodel", "latest", "metrics.jsonl", "round-000001", "round-000002",
+        "_mrmodel", "latest", "metrics.jsonl", "round-000001", "round-000002", "tensorboard",
     ]  # fmt: skip
     assert running.names(running.staging(undisturbed)) is None
 
