@@ -18,7 +18,7 @@ from mrmodel.shards.shard import Shard
 from mrmodel.tasks import model as task_model
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.gauge import name_of
-from mrmodel.tasks.pulse import Pulse
+from mrmodel.tasks.pulse import Pulse, pulse_of
 from mrmodel.tasks.reporter import Reporter
 from mrmodel.tasks.spec import TaskSpec, Training
 from mrmodel.tasks.staging import Staging
@@ -57,7 +57,8 @@ class GradientTask:
         """Emit what every shard of `shards` contributes. Raises MrmodelError; its last words are
         in the staging folder by then."""
         try:
-            with self._new_pulse() as pulse:
+            attempt = self._context.attempt
+            with pulse_of(self._spec, self._staging, attempt, self.reporter) as pulse:
                 for shard in shards:
                     self._run_shard(shard, pulse)
         except Exception as error:
@@ -66,16 +67,6 @@ class GradientTask:
             raise
         finally:
             self.reporter.flush()
-
-    def _new_pulse(self) -> Pulse:
-        return Pulse(
-            self._spec.batch_timeout,
-            on_beat=self.reporter.status,
-            on_hung=lambda text: self._staging.report_error(
-                self._context.attempt, JobError(f"the task hung: {text} (see --batch-timeout)")
-            ),
-            driver_pid=self._spec.driver_pid,
-        )
 
     def _run_shard(self, shard: Shard, pulse: Pulse) -> None:
         pulse.beat("loading the model")

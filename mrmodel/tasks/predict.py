@@ -17,7 +17,7 @@ from mrmodel.tasks.clock import Clock
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.gauge import Gauge, name_of
 from mrmodel.tasks.pipeline import Pipeline
-from mrmodel.tasks.pulse import Pulse
+from mrmodel.tasks.pulse import Pulse, pulse_of
 from mrmodel.tasks.reporter import Reporter
 from mrmodel.tasks.shard_writer import ShardWriter, metadata_of
 from mrmodel.tasks.sizing import BatchSizer
@@ -56,7 +56,8 @@ class PredictTask:
         Raises MrmodelError; its last words are in the staging folder by then.
         """
         try:
-            with self._new_pulse() as self._pulse:
+            attempt = self._context.attempt
+            with pulse_of(self._spec, self._staging, attempt, self._reporter) as self._pulse:
                 for shard in shards:
                     if not self._staging.is_done(shard.key):
                         self._run_shard(shard)
@@ -81,16 +82,6 @@ class PredictTask:
     def writer(self, folder: str, shard: Shard) -> ShardWriter:
         """What takes in the predictions of `shard`, and puts files into `folder`."""
         return ShardWriter(folder, self._data.keep, self._spec.output_format, self._about(shard))
-
-    def _new_pulse(self) -> Pulse:
-        return Pulse(
-            self._spec.batch_timeout,
-            on_beat=self._reporter.status,
-            on_hung=lambda text: self._staging.report_error(
-                self._context.attempt, JobError(f"the task hung: {text} (see --batch-timeout)")
-            ),
-            driver_pid=self._spec.driver_pid,
-        )
 
     def _run_shard(self, shard: Shard) -> None:
         self._load()

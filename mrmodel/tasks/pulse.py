@@ -17,6 +17,11 @@ from collections.abc import Callable
 
 import psutil
 
+from mrmodel.errors import JobError
+from mrmodel.tasks.reporter import Reporter
+from mrmodel.tasks.spec import TaskSpec
+from mrmodel.tasks.staging import Staging
+
 HUNG_EXIT_CODE = 75  # EX_TEMPFAIL: try again
 
 
@@ -84,6 +89,18 @@ class Pulse:
         finally:
             # a task inside the driver's process is the job: it failed
             os._exit(1 if self._driver_pid == os.getpid() else HUNG_EXIT_CODE)
+
+
+def pulse_of(spec: TaskSpec, staging: Staging, attempt: str, reporter: Reporter) -> Pulse:
+    """The pulse of the attempt: beats are statuses, and a hang leaves last words in `staging`."""
+    return Pulse(
+        spec.batch_timeout,
+        on_beat=reporter.status,
+        on_hung=lambda text: staging.report_error(
+            attempt, JobError(f"the task hung: {text} (see --batch-timeout)")
+        ),
+        driver_pid=spec.driver_pid,
+    )
 
 
 def _is_running(pid: int) -> bool:

@@ -7,11 +7,11 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 
 from mrmodel import storage
-from mrmodel.errors import JobError, MrmodelError
+from mrmodel.errors import MrmodelError
 from mrmodel.parallel import map_parallel
 from mrmodel.tasks import model as task_model
 from mrmodel.tasks.context import TaskContext
-from mrmodel.tasks.pulse import Pulse
+from mrmodel.tasks.pulse import Pulse, pulse_of
 from mrmodel.tasks.reporter import Reporter
 from mrmodel.tasks.spec import TaskSpec
 from mrmodel.tasks.staging import Staging
@@ -36,14 +36,8 @@ def reduce_groups(
     """
     staging = Staging(spec.staging, spec.identity)
     attempt = f"{context.attempt}-{os.getpid()}"
-
-    def on_hung(text: str) -> None:
-        told = JobError(f"a reduce task hung: {text} (see --batch-timeout)")
-        staging.report_error(attempt, told)
-
-    pulse = Pulse(spec.batch_timeout, reporter.status, on_hung, spec.driver_pid)
     try:
-        with pulse:
+        with pulse_of(spec, staging, attempt, reporter) as pulse:
             task_model.reach_code(spec.task_model)
             for group, found in wire.grouped(records):
                 result = reduce(_values(found, pulse))
