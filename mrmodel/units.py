@@ -33,6 +33,14 @@ def format_size(size: float) -> str:
     return f"{size:.1f} TB"
 
 
+def duration(seconds: float) -> str:
+    """``1h 02m``, ``3m 20s`` or ``12s``."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+    return f"{whole // 60}m {whole % 60:02d}s" if whole >= 60 else f"{whole}s"
+
+
 def parse_budget(text: str | int) -> tuple[int | None, float | None]:
     """--max-bad: (rows, None) for ``10``, (None, share) for ``2%``.
 

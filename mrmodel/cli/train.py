@@ -189,7 +189,7 @@ def _run(options: dict[str, Any]) -> None:
 
 
 def _summary(run: Any) -> list[str]:
-    from mrmodel.driver.progress import duration
+    from mrmodel.units import duration
 
     loss = "" if run.loss is None else f"{run.loss:.6g}"
     if run.validation_loss is not None:

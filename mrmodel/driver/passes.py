@@ -12,7 +12,7 @@ import safetensors.torch
 
 from mrmodel import storage
 from mrmodel.driver.model_files import ModelFiles
-from mrmodel.driver.predict import last_words
+from mrmodel.driver.predict import Watcher, last_words
 from mrmodel.errors import JobError, LedgerError, MrmodelError
 from mrmodel.jobs.mr_train import MRGradient
 from mrmodel.runners.base import Launch, Launcher, launcher_for
@@ -30,11 +30,12 @@ from mrmodel.units import parse_size
 
 @dataclass(frozen=True)
 class DataSet:
-    """Rows, how they are cut, and the launcher that cut them."""
+    """Rows, how they are cut, and the launcher that cut them; `image_size` as in `DataSpec`."""
 
     plan: Plan
     shards: tuple[Shard, ...]
     launcher: Launcher
+    image_size: tuple[int, int] | None = None
 
 
 def open_data(
@@ -53,7 +54,7 @@ def open_data(
     data = replace(data, inputs=None if inputs is None else tuple(inputs), keep=())
     plan = plan_data(data, None, size, (label,) if label else ())
     shards = launcher.shards(plan, size, execution, earlier)
-    return DataSet(plan, shards, launcher)
+    return DataSet(plan, shards, launcher, data.image_size)
 
 
 class Passes:
@@ -68,10 +69,11 @@ class Passes:
         training: Training,
         reducers: int,
         folder: Path,
+        watcher: Watcher,
     ):
         self._base, self._name, self._files = base, name, files
         self._execution, self._training, self._reducers = execution, training, reducers
-        self._folder = folder
+        self._folder, self._watcher = folder, watcher
         self._numbers = itertools.count()
 
     def run(
@@ -101,7 +103,8 @@ class Passes:
         )
         try:
             launch = self._launch(data, staging, identity, training, place)
-            data.launcher.run(replace(launch, weights_bytes=2 * len(saved)))
+            with self._watcher.watch(data.launcher, data.plan, len(data.shards)):
+                data.launcher.run(replace(launch, weights_bytes=2 * len(saved)))
             buckets = bucket_count(trainable.module) * with_gradient
             return _read(staging, data, buckets, training.local is None)
         except MrmodelError as error:
@@ -121,7 +124,8 @@ class Passes:
         folder.mkdir()
         model = TaskModel(self._files.spec.to_dict(), self._files.sha256)
         plan = data.plan
-        read = TaskData(plan.format, encode_schema(plan.schema), plan.inputs, plan.keep)
+        schema = encode_schema(plan.schema)
+        read = TaskData(plan.format, schema, plan.inputs, plan.keep, data.image_size)
         spec = TaskSpec(
             job=self._name,
             model=model.to_dict(),

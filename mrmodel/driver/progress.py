@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from mrmodel.driver.predict import Watcher
 from mrmodel.runners.base import Launcher, Snapshot
 from mrmodel.shards.plan import Plan
+from mrmodel.units import duration
 
 LINE_EVERY = 30.0
 LOOK_EVERY = 1.0
@@ -86,14 +87,6 @@ class Gauge:
         if self.rows and rate:
             return max(0.0, (self.rows - snapshot.rows) / rate)
         return None
-
-
-def duration(seconds: float) -> str:
-    """``1h 02m``, ``3m 20s`` or ``12s``."""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
-    return f"{whole // 60}m {whole % 60:02d}s" if whole >= 60 else f"{whole}s"
 
 
 class _Lines:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mrmodel.driver.progress import duration
 from mrmodel.driver.run import Run
 from mrmodel.tasks.clock import PHASES
+from mrmodel.units import duration
 
 _SHOWN_ERRORS = 3
 _MESSAGE = 100

@@ -28,7 +28,7 @@ from mrmodel.tasks.spec import LocalSteps, Training
 from mrmodel.training import optimizers
 from mrmodel.training.gradients import Tally, check_dtypes, set_gradients
 from mrmodel.training.module import Trainable, load_trainable
-from mrmodel.units import parse_budget
+from mrmodel.units import duration, format_size, parse_budget
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class _Train:
         base = self._staging_folder()
         self._passes = Passes(
             base, storage.basename(self._checkpoints.uri), files, self._job.execution,
-            self._training(), self._job.reducers, self._folder,
+            self._training(), self._job.reducers, self._folder, self._watcher,
         )  # fmt: skip
         events = self._checkpoints.folder(FOLDER)
         self._events = EventFiles(events, self._folder / FOLDER, done)
@@ -116,6 +116,10 @@ class _Train:
             raise UsageError(
                 f"--sync {train.sync}: expected gradient or local (allreduce comes in a later "
                 f"release)"
+            )
+        if self._job.model.device not in ("auto", "cpu"):
+            raise UsageError(
+                f"--device {self._job.model.device}: training runs on the CPU so far (--device cpu)"
             )
         if train.early_stop is not None and not train.validation:
             raise UsageError("--early-stop needs --validation URI: the rows to judge by")
@@ -238,7 +242,7 @@ class _Train:
             self._checkpoints.write_metrics(line)
             self._events.write(line)
             self._history.append(line)
-            self._watcher.say(_told(line, self._train.rounds))
+            self._watcher.say(_told(line, self._train.rounds, self._history))
             if self._is_enough(number):
                 return f"no better validation loss in {self._train.early_stop} rounds"
         return None
@@ -343,10 +347,13 @@ class _Train:
         )
 
 
-def _told(line: dict[str, Any], rounds: int) -> str:
+def _told(line: dict[str, Any], rounds: int, history: list[dict[str, Any]]) -> str:
+    left = rounds - line["round"]
+    seconds = left * sum(one["seconds"] for one in history) / len(history)
     validation = f", validation {line['validation_loss']:.6g}" if "validation_loss" in line else ""
     passes = f", {line['passes']} passes" if line["passes"] > 1 else ""
     return (
         f"round {line['round']}/{rounds}: loss {line['loss']:.6g}{validation}, "
-        f"{line['rows_per_second']:,.0f} rows/s, {line['seconds']:.1f} s{passes}"
+        f"{line['rows_per_second']:,.0f} rows/s, {format_size(line['bytes'])} added up, "
+        f"{line['seconds']:.1f} s{passes}" + (f", {duration(seconds)} left" if left else "")
     )

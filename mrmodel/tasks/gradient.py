@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -91,7 +92,8 @@ class GradientTask:
 
     def _loaded(self) -> Trainable:
         if self._model is None:
-            task_model.set_threads(self._spec.threads or self._context.vcores or 1)
+            threads = self._spec.threads or self._context.vcores or os.cpu_count() or 1
+            task_model.set_threads(threads)
             spec = self._spec.task_model.model
             self._model = load_trainable(
                 task_model.reach_code(self._spec.task_model),

@@ -53,7 +53,8 @@ def test_rounds_are_told_as_they_come(train, lake):
     assert code == 0, err
     told = [line for line in err.splitlines() if line.startswith("mrmodel: round ")]
     assert [line.split(":")[1] for line in told] == [" round 1/2", " round 2/2"]
-    assert "validation" in told[0] and "rows/s" in told[0]
+    assert "validation" in told[0] and "rows/s" in told[0] and "added up" in told[0]
+    assert told[0].endswith(" left") and not told[1].endswith(" left")
     lines = out.splitlines()
     assert lines[0] == "rounds         2"
     assert lines[1].startswith("loss           ") and "best in round" in lines[1]

@@ -8,11 +8,12 @@ import pytest
 from rich.console import Console
 
 from mrmodel.driver import progress, summary
-from mrmodel.driver.progress import Gauge, ProgressWatcher, duration
+from mrmodel.driver.progress import Gauge, ProgressWatcher
 from mrmodel.driver.run import Run
 from mrmodel.errors import ServiceError
 from mrmodel.runners.base import Snapshot
 from mrmodel.shards.plan import Plan, Source
+from mrmodel.units import duration
 from tests.driver import helpers
 
 

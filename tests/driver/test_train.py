@@ -365,6 +365,7 @@ def exploding(lake):
         ({"sync": "allreduce"}, UsageError, "--sync allreduce: expected gradient or local"),
         ({"early_stop": 2}, UsageError, "--early-stop needs --validation"),
         ({"dtype": "bfloat16"}, UsageError, "bfloat16"),
+        ({"device": "cuda"}, UsageError, "--device cuda: training runs on the CPU so far"),
         ({"inputs": ("nix",)}, InputError, "'nix'"),
     ],
 )
@@ -382,6 +383,26 @@ def test_bad_rows_stop_training_unless_allowed(lake, table):
         go(lake)
     run = go(lake, max_bad="1", overwrite=True)
     assert (run.history[0]["rows"], run.history[0]["bad"]) == (231, 1)
+
+
+def test_images(lake, table):
+    """Of unequal sizes, brought to one; a Hive-style partition is the label."""
+    from PIL import Image
+
+    for n in range(12):
+        folder = lake / "images" / f"y={n % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (5 + n, 9), (20 * n, 255 - 20 * n, 99)).save(folder / f"{n}.png")
+    (lake / "net.py").write_text(
+        "import torch\ndef net():\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 3))\n"
+    )
+    run = mrmodel.train(
+        f"{lake}/net.py:net", lake / "images", lake / "ck", inputs=["image"], label="y",
+        loss="cross_entropy", lr=0.1, rounds=3, image_size=(8, 8),
+    )  # fmt: skip
+    assert run.history[0]["rows"] == 12
+    assert run.history[2]["loss"] < run.history[0]["loss"]
 
 
 def test_no_rows(lake):
