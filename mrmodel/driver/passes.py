@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,6 +76,8 @@ class Passes:
         self._execution, self._training, self._reducers = execution, training, reducers
         self._folder, self._watcher = folder, watcher
         self._numbers = itertools.count()
+        # tasks of a driver that was killed may still write: not where this one reads
+        self._token = secrets.token_hex(4)
 
     def run(
         self, data: DataSet, trainable: Trainable, number: int, with_gradient: bool = True
@@ -83,7 +86,7 @@ class Passes:
 
         Raises JobError, with the words of the task that failed.
         """
-        place = f"pass-{next(self._numbers):06d}"
+        place = f"pass-{self._token}-{next(self._numbers):06d}"
         identity = {"pass": f"{self._name} {place}"}
         staging = Staging(storage.join(self._base, place))
         staging.delete()

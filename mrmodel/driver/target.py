@@ -73,6 +73,7 @@ def prepare_staging(target: Target, identity: dict[str, str], resume: bool) -> s
             target.staging.delete()
         target.staging.write_identity(identity)
         target.staging.clear_errors()
+        target.staging.clear_reduced()
         target.staging.clear_work()
         return reason
     except PermissionError as error:

@@ -6,9 +6,7 @@ import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 
-from mrmodel import storage
 from mrmodel.errors import MrmodelError
-from mrmodel.parallel import map_parallel
 from mrmodel.tasks import model as task_model
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.pulse import Pulse, pulse_of
@@ -17,7 +15,6 @@ from mrmodel.tasks.spec import TaskSpec
 from mrmodel.tasks.staging import Staging
 from mrmodel.tensors import wire
 
-REDUCED = "reduced"
 Reduce = Callable[[Iterable[bytes]], bytes]
 
 
@@ -41,7 +38,7 @@ def reduce_groups(
             task_model.reach_code(spec.task_model)
             for group, found in wire.grouped(records):
                 result = reduce(_values(found, pulse))
-                storage.write_bytes(staging.folder(REDUCED, group.hex()), result)
+                staging.reduced(group.hex(), result)
     except Exception as error:
         detail = "" if isinstance(error, MrmodelError) else traceback.format_exc()
         staging.report_error(attempt, error, detail)
@@ -50,12 +47,7 @@ def reduce_groups(
 
 def read_reduced(staging: Staging) -> dict[bytes, bytes]:
     """What reducers wrote, by group."""
-    folder = staging.folder(REDUCED)
-    store = storage.storage_for(folder)
-    entries = store.ls(folder) if store.stat(folder) else []
-    whole = [entry for entry in entries if len(entry.name) == 2 * wire.GROUP_BYTES]
-    found = map_parallel(storage.read_bytes, [entry.uri for entry in whole])
-    return {bytes.fromhex(e.name): data for e, data in zip(whole, found, strict=True)}
+    return {bytes.fromhex(name): data for name, data in staging.read_reduced().items()}
 
 
 def _values(records: Iterable[wire.Record], pulse: Pulse) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ STAGING/
   done/SHARD/part.parquet | .jsonl    the predictions, if any row was good
   done/SHARD/bad.jsonl                the dead letters, if any row was bad
   work/ATTEMPT-SHARD/                 the same, while an attempt writes it
+  reduced/GROUP                       what reducers made of a group
   errors/ATTEMPT.json                 the last words of an attempt that failed
 
 A shard is finished by one atomic rename of its folder from ``work`` to ``done``. Whoever comes
@@ -76,6 +77,23 @@ class Staging:
     def errors(self) -> list[dict[str, Any]]:
         """The last words of every attempt that failed, by attempt."""
         return self._read_all("errors", lambda entry: entry.uri)
+
+    def reduced(self, name: str, data: bytes) -> None:
+        """Keep what reducers made of the group called `name`. Raises JobError where the staging
+        folder is another job's now."""
+        if not self._is_ours():
+            raise JobError(f"{self.uri} belongs to another job now: this task's driver is gone")
+        storage.write_bytes(self.folder("reduced", name), data)
+
+    def read_reduced(self) -> dict[str, bytes]:
+        """What reducers made, by the names of the groups; files in the making left out."""
+        entries = [entry for entry in self._list("reduced") if not entry.name.startswith(".")]
+        found = map_parallel(storage.read_bytes, [entry.uri for entry in entries])
+        return {entry.name: data for entry, data in zip(entries, found, strict=True)}
+
+    def clear_reduced(self) -> None:
+        """Throw away what reducers of an earlier run made: its groups may be others."""
+        self._storage.delete(self.folder("reduced"))
 
     def clear_errors(self) -> None:
         self._storage.delete(self.folder("errors"))

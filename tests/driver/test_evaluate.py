@@ -222,3 +222,17 @@ def test_what_a_metric_refuses_ends_the_job_with_its_words(lake, runner):
     with pytest.raises(MetricError, match="hold class 2, but there are 2 classes, 0 to 1"):
         evaluate(lake, metric, label="kind", prediction="digit", runner=runner, workers=2)
     assert names(lake) == ["in", "model.py"]
+
+
+def test_what_reducers_made_for_an_earlier_run_does_not_count(lake):
+    """It may have had other groups."""
+    staging = helpers.staging(lake / "out")
+    # made by hand: what a killed driver leaves
+    found = evaluate(lake, "mean_squared_error", output=lake / "first", group_by="g")
+    (staging / "reduced").mkdir(parents=True)
+    measure = {**found.measures[2], "group": "gone", "rows": 7}
+    (staging / "reduced" / ("ab" * 16)).write_text(json.dumps(measure))
+    identity = json.loads((lake / "first" / "_mrmodel" / "run.json").read_text())["identity"]
+    (staging / "identity.json").write_text(json.dumps(identity))
+    run = evaluate(lake, "mean_squared_error", output=lake / "out", group_by="g", resume=True)
+    assert run.measures == found.measures
