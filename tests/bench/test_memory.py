@@ -9,10 +9,16 @@ SMALL, LARGE, ALLOWED = 150_000_000, 500_000_000, 100_000_000
 
 
 def test_memory_is_flat_in_the_size_of_a_row_group(tmp_path):
-    small = memory.predict_file(tmp_path, SMALL, None)
-    large = memory.predict_file(tmp_path, LARGE, None)
-    assert large.rows > 3 * small.rows
-    assert large.memory - small.memory < ALLOWED, (small, large)
+    # a busy machine lets the queues between the threads run full or not: the least of three
+    # runs is what a file needs, and one that grows with the file does so in each
+    small = [memory.predict_file(tmp_path, SMALL, None) for _ in range(3)]
+    large = [memory.predict_file(tmp_path, LARGE, None) for _ in range(3)]
+    assert large[0].rows > 3 * small[0].rows
+    assert least(large) - least(small) < ALLOWED, (small, large)
+
+
+def least(runs):
+    return min(run.memory for run in runs)
 
 
 def test_a_file_of_one_row_group(tmp_path):

