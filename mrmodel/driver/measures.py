@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from mrmodel.driver import summary as run_summary
-from mrmodel.driver.run import Run
+from mrmodel.driver.run import Run, metric_names
 
 Measure = dict[str, Any]
 _SHOWN_ELEMENTS = 6
@@ -25,7 +24,7 @@ def as_json(run: Run) -> dict[str, Any]:
 
 
 def _figures(measure: Measure) -> dict[str, Any]:
-    names = _names(measure["metrics"])
+    names = metric_names(measure["metrics"])
     found = {name: m["value"] for name, m in zip(names, measure["metrics"], strict=True)}
     intervals = {
         name: [m["low"], m["high"]]
@@ -33,12 +32,6 @@ def _figures(measure: Measure) -> dict[str, Any]:
         if "low" in m
     }
     return {"metrics": found, **({"intervals": intervals} if intervals else {})}
-
-
-def _names(metrics: list[dict[str, Any]]) -> list[str]:
-    """The names as they were given; with the arguments where two are the same."""
-    often = Counter(metric["name"] for metric in metrics)
-    return [m["name"] if often[m["name"]] == 1 else m["text"] for m in metrics]
 
 
 def table(measures: list[Measure]) -> list[str]:
@@ -62,7 +55,7 @@ def _table_rows(measure: Measure) -> list[list[str]]:
     group = "(all)" if measure["overall"] else str(measure["group"])
     return [
         [group, f"{measure['rows']:,}", name, _number(m["value"]), _interval(m)]
-        for name, m in zip(_names(measure["metrics"]), measure["metrics"], strict=True)
+        for name, m in zip(metric_names(measure["metrics"]), measure["metrics"], strict=True)
     ]
 
 

@@ -50,8 +50,8 @@ class Run:
         """Metric → value over all rows, of an evaluation; by the metric's name and arguments where
         two have one name."""
         overall = [m for measure in self.measures if measure["overall"] for m in measure["metrics"]]
-        often = Counter(metric["name"] for metric in overall)
-        return {m["name"] if often[m["name"]] == 1 else m["text"]: m["value"] for m in overall}
+        values = [metric["value"] for metric in overall]
+        return dict(zip(metric_names(overall), values, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """As in run.json."""
@@ -63,6 +63,13 @@ class Run:
     def from_dict(cls, data: dict[str, Any]) -> Run:
         errors = [(e["error"], e["rows"], e["example"]) for e in data["errors"]]
         return cls(**{**data, "errors": errors, "applications": tuple(data["applications"])})
+
+
+def metric_names(metrics: list[dict[str, Any]]) -> list[str]:
+    """The names of measured `metrics` as they were given; with the arguments where two are the
+    same."""
+    often = Counter(metric["name"] for metric in metrics)
+    return [m["name"] if often[m["name"]] == 1 else m["text"] for m in metrics]
 
 
 def describe(
