@@ -9,7 +9,8 @@ MrmodelError                    exit code 1
 │   ├── ModelOutputError        1   predict() broke its contract (not a bad row)
 │   ├── MetricError             1   a metric cannot measure these predictions and labels
 │   ├── LedgerError             1   rows in ≠ rows ok + rows bad, or a shard is missing
-│   └── TaskKilledError         1   the cluster killed the tasks (memory, time)
+│   ├── TaskKilledError         1   the cluster killed the tasks (memory, time)
+│   └── GangError               1   tasks that train together did not come or stay together
 ├── TooManyBadRowsError         3   complete, but more bad rows than --max-bad allows
 ├── ServiceError                4   a cluster or service cannot be reached
 └── InterruptedJobError         130 Ctrl-C
@@ -76,6 +77,10 @@ class LedgerError(JobError):
 
 class TaskKilledError(JobError):
     """The cluster killed the tasks: over their memory, over their time."""
+
+
+class GangError(JobError):
+    """The members of a gang did not come together, or did not stay together."""
 
 
 class TooManyBadRowsError(MrmodelError):

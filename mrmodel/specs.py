@@ -76,7 +76,8 @@ class TrainSpec(Spec):
     """How to train. `loss` and `label` are for modules without a training_step; `optimizer` None
     is the model's own; `clip` is the largest norm of a gradient; `early_stop` the rounds without a
     better validation loss after which training ends; `keep_last` the checkpoints that stay.
-    `inner_steps` (per shard and round), `outer_lr` and `outer_momentum` are those of ``local``."""
+    `inner_steps` (per shard and round), `outer_lr` and `outer_momentum` are those of ``local``;
+    `gang_timeout` (seconds) is how long the workers of ``allreduce`` wait for each other."""
 
     sync: str = "gradient"
     rounds: int = 10
@@ -95,11 +96,13 @@ class TrainSpec(Spec):
     inner_steps: int = 500
     outer_lr: float = 0.7
     outer_momentum: float = 0.9
+    gang_timeout: float = 300.0
 
 
 @dataclass(frozen=True)
 class ExecutionSpec(Spec):
-    """How and where tasks run. `workers`: processes of the local runner (None: the cores);
+    """How and where tasks run. `workers`: processes of the local runner (None: the cores), and
+    of a gang on any runner;
     `threads`: torch threads per task (None: 1 on local, the container's vcores on hadoop, the
     cores inline); `memory`: bytes per container (None: estimated); `python`: the interpreter on
     the nodes; `env`: an archive with a Python environment for them; `batch_timeout`: seconds that

@@ -66,3 +66,11 @@ def parse_columns(text: str | None) -> tuple[str, ...] | None:
         return None
     names = next(csv.reader([text], skipinitialspace=True), [])
     return tuple(name for name in names if name)
+
+
+def within_budget(budget: str, bad: int, total: int) -> bool:
+    """Whether `bad` of `total` rows are no more than `budget` (N or P%) allows."""
+    count, share = parse_budget(budget)
+    limit = count if count is not None else (share or 0.0) * total
+    # 0.29 * 100 is a little less than 29
+    return bad <= limit * (1 + 1e-12)

@@ -106,7 +106,9 @@ execution_options = together(
         "--shard-size", default="128MB", show_default=True, help="Bytes of input per task."
     ),
     click.option(
-        "--workers", type=click.IntRange(1), help="Processes of -r local.  [default: cores]"
+        "--workers",
+        type=click.IntRange(1),
+        help="Processes of -r local, and of train --sync allreduce.  [default: cores; as fit]",
     ),
     click.option(
         "--threads",

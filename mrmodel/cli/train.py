@@ -24,7 +24,8 @@ learning_options = together(
         default="gradient",
         show_default=True,
         help="gradient: the exact gradient of all rows, a job per step; local: each shard takes "
-        "steps by itself, then they are averaged.",
+        "steps by itself, then they are averaged; allreduce: the tasks train together, with "
+        "DistributedDataParallel or what the class sets up itself.",
     ),
     click.option("--label", metavar="COLUMN", help="The column with the right answers."),
     click.option(
@@ -38,7 +39,7 @@ learning_options = together(
         type=click.IntRange(1),
         default=10,
         show_default=True,
-        help="Steps, each over all rows; of local, averages.",
+        help="Steps, each over all rows; of local, averages; of allreduce, epochs.",
     ),
     click.option(
         "--optimizer", metavar="NAME", help="One of torch.optim.  [default: the model's, or sgd]"
@@ -77,6 +78,14 @@ learning_options = together(
         default=0.9,
         show_default=True,
         help="local: Nesterov's, of rounds.",
+    ),
+    click.option(
+        "--gang-timeout",
+        type=click.FloatRange(0, min_open=True),
+        default=300.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="allreduce: longest wait for all workers to run at once.",
     ),
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
     click.option(
@@ -124,7 +133,10 @@ def train(**options: Any) -> None:
     the optimiser's step. The gradient is that of all rows in one process; optimisers that look
     at it more than once per step (lbfgs) run a job for each look. With --sync local each shard
     takes --inner-steps steps of --batch-size rows by itself in a round, and an outer optimiser
-    follows their average (DiLoCo): far fewer bytes and jobs for as many steps.
+    follows their average (DiLoCo): far fewer bytes and jobs for as many steps. With --sync
+    allreduce one job trains for all --epochs: its --workers read their rows once, and exchange
+    gradients in every step of --batch-size rows each. When a worker dies they begin again at the
+    last checkpoint.
 
     \b
     Examples:
@@ -132,6 +144,8 @@ def train(**options: Any) -> None:
       mrmodel train digits.py:CNN digits/ -o ckpt --inputs pixels --label label \\
           --loss cross_entropy --optimizer lbfgs --rounds 20
       mrmodel train lit.py:LitNet hdfs:///data -o hdfs:///ckpt -r hadoop --validation hdfs:///test
+      mrmodel train lit.py:LitNet hdfs:///data -o hdfs:///ckpt -r hadoop --sync allreduce \\
+          --workers 8 --epochs 3 --batch-size 32
       mrmodel predict net.py:Net data/ -o out --weights checkpoints/round-000010/weights.safetensors
 
     CHECKPOINTS holds round-000001/, ..., latest and metrics.jsonl. --resume goes on after the
@@ -150,7 +164,7 @@ def job_of(options: dict[str, Any]) -> Any:
 
     names = ("sync", "rounds", "label", "loss", "optimizer", "lr", "optimizer_args", "lr_schedule",
              "clip", "seed", "early_stop", "keep_last", "inner_steps", "outer_lr",
-             "outer_momentum")  # fmt: skip
+             "outer_momentum", "gang_timeout")  # fmt: skip
     train_spec = TrainSpec(
         **{name: options[name] for name in names},
         batch_size=_batch_size(options["batch_size"]),

@@ -8,7 +8,7 @@ from mrmodel.errors import LedgerError
 from mrmodel.shards.coverage import check_coverage
 from mrmodel.shards.plan import Plan
 from mrmodel.shards.shard import Piece
-from mrmodel.units import parse_budget
+from mrmodel.units import within_budget
 
 Record = dict[str, Any]
 _SHOWN = 3
@@ -41,10 +41,7 @@ def check(plan: Plan, records: list[Record]) -> None:
 
 def allows(max_bad: str, rows: dict[str, int]) -> bool:
     """Whether `rows` has no more bad rows than --max-bad says."""
-    count, share = parse_budget(max_bad)
-    limit = count if count is not None else (share or 0.0) * rows["in"]
-    # 0.29 * 100 is a little less than 29
-    return rows["bad"] <= limit * (1 + 1e-12)
+    return within_budget(max_bad, rows["bad"], rows["in"])
 
 
 def errors(records: list[Record]) -> list[tuple[str, int, str]]:

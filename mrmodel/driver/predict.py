@@ -55,7 +55,8 @@ class Watcher:
     def say(self, message: str) -> None:
         """Something a person may want to know."""
 
-    def watch(self, launcher: Launcher, plan: Plan, shards: int) -> Any:
+    def watch(self, launcher: Launcher, plan: Plan, shards: int, passes: int = 1) -> Any:
+        """Show how `launcher` goes through the rows of `plan`, `passes` times."""
         return self
 
     def __enter__(self) -> Watcher:
@@ -312,7 +313,8 @@ def last_words(staging: Staging, error: MrmodelError) -> MrmodelError:
     told = staging.errors()
     if not told:
         return error
-    worst = next((words for words in told if words["type"] != "JobError"), told[0])
+    # what would be no other at another time, then what says more than that a task failed
+    worst = max(told, key=lambda words: (words.get("final", False), words["type"] != "JobError"))
     return errors.by_name(worst["type"])(worst["message"], worst["detail"])
 
 

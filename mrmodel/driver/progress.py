@@ -29,11 +29,11 @@ class ProgressWatcher(Watcher):
         self._console.print(f"mrmodel: {message}", soft_wrap=True, markup=False)
 
     @contextmanager
-    def watch(self, launcher: Launcher, plan: Plan, shards: int) -> Iterator[None]:
+    def watch(self, launcher: Launcher, plan: Plan, shards: int, passes: int = 1) -> Iterator[None]:
         """Look at the launcher in a thread while the tasks run."""
         stop = threading.Event()
         view = _Bar(self._console) if self._console.is_terminal else _Lines(self._console)
-        gauge = Gauge(shards, plan.rows)
+        gauge = Gauge(shards, plan.rows and plan.rows * passes)
         thread = threading.Thread(
             target=_look, args=(launcher, gauge, view, stop), name="progress", daemon=True
         )

@@ -26,7 +26,8 @@ class Launch:
     """A job ready to run. `folder` is a local temporary folder; `code` the zip of the user's
     code; `weights` the local path or URI of the weights; `finished` the keys of the shards that
     need not run; `kind` is the command; `reducers` the number of reduce tasks, 0 where there is
-    nothing to reduce."""
+    nothing to reduce; `patience`, where all tasks must run at once, a task per shard, the seconds
+    that this may take to come about."""
 
     job_class: type
     spec: TaskSpec
@@ -41,6 +42,7 @@ class Launch:
     weights_bytes: int = 0
     kind: str = "predict"
     reducers: int = 0
+    patience: float | None = None
 
     @property
     def remaining(self) -> list[Shard]:
@@ -76,6 +78,14 @@ class Launcher(Protocol):
     ) -> tuple[Shard, ...]:
         """How this runner cuts the input; `earlier` are the shards of a run that is resumed, which
         it keeps where it can."""
+        ...
+
+    def room(self, execution: ExecutionSpec, weights_bytes: int) -> int:
+        """How many tasks for a model with weights of that size can run at once."""
+        ...
+
+    def check_together(self, tasks: int, execution: ExecutionSpec, weights_bytes: int) -> None:
+        """Raise UsageError where so many tasks could never run at once."""
         ...
 
     def run(self, launch: Launch) -> None:

@@ -32,6 +32,7 @@ from mrmodel.runners.hadoop_errors import explain
 from mrmodel.runners.shipping import Shipment, ship
 from mrmodel.runners.sim import write_manifest
 from mrmodel.runners.streaming import Submission, Submissions
+from mrmodel.runners.together import Together
 from mrmodel.shards.cutting import in_input_order
 from mrmodel.shards.hadoop import HadoopPlan, hadoop_split_plan
 from mrmodel.shards.plan import Plan
@@ -40,7 +41,6 @@ from mrmodel.specs import ExecutionSpec
 from mrmodel.tasks.reporter import HADOOP_PREFIX
 from mrmodel.tasks.run import path_of
 from mrmodel.tasks.spec import TaskModel, TaskSpec
-from mrmodel.tasks.staging import Staging
 from mrmodel.tensors import wire
 from mrmodel.units import parse_size
 from mrmodel.users import hadoop_user
@@ -91,6 +91,21 @@ class HadoopLauncher:
         self._split = hadoop_split_plan(plan.sources, shard_size)
         return in_input_order(plan.sources, [*self._split.shards, *self._split.manifest])
 
+    def room(self, execution: ExecutionSpec, weights_bytes: int) -> int:
+        memory = memory_mb(execution, weights_bytes)
+        # one less: the application master needs a place, too
+        return max(1, (yarn.room(self._pages, memory, execution.vcores) or 2) - 1)
+
+    def check_together(self, tasks: int, execution: ExecutionSpec, weights_bytes: int) -> None:
+        memory = memory_mb(execution, weights_bytes)
+        room = yarn.room(self._pages, memory, execution.vcores)
+        if room is not None and room < tasks:
+            raise UsageError(
+                f"{tasks} workers of {memory} MB and {execution.vcores} vcores must run at once, "
+                f"but the cluster holds {room} of them: use fewer --workers, less --memory or "
+                f"fewer --vcores"
+            )
+
     def run(self, launch: Launch) -> None:
         self._kept = len(launch.finished)
         self._submissions = Submissions()  # those of an earlier run of this launcher are over
@@ -104,7 +119,7 @@ class HadoopLauncher:
         roads = self._roads(launch, spec_file, shipment, user)
         with ThreadPoolExecutor(max(1, len(roads))) as pool:
             try:
-                self._wait([pool.submit(road) for road in roads], launch.staging)
+                self._wait([pool.submit(road) for road in roads], launch)
             except BaseException:
                 self._kill_all()
                 raise
@@ -137,8 +152,8 @@ class HadoopLauncher:
         ]
         local = still_to_read(self._split, launch.finished)
         rest = [shard for shard in self._split.manifest if shard.key not in launch.finished]
-        if launch.reducers and local.local and rest:
-            # what is reduced must be one application: all by a manifest
+        if launch.patience is not None or (launch.reducers and local.local and rest):
+            # must be one application: all by a manifest
             local, rest = replace(local, local=()), launch.remaining
         roads = []
         if local.local:
@@ -178,23 +193,31 @@ class HadoopLauncher:
         return JobError(f"the Hadoop job failed{page}: {short}", detail=tail)
 
     def _check_memory(self, launch: Launch) -> None:
-        asked, largest = memory_mb(launch), yarn.node_memory(self._pages)
+        asked, largest = memory_of(launch), yarn.node_memory(self._pages)
         if largest is not None and asked > largest:
             raise UsageError(
                 f"a container of {asked} MB fits no node: the largest has {largest} MB; lower "
                 f"--memory or use a smaller model"
             )
 
-    def _wait(self, futures: list[Future[None]], staging: Staging) -> None:
+    def _wait(self, futures: list[Future[None]], launch: Launch) -> None:
         """Wait for all; an error that a second attempt would repeat ends the job at once."""
         waiting = set(futures)
+        together = Together(launch) if launch.patience is not None else None
         while waiting:
             done, waiting = wait(waiting, timeout=LOOK_EVERY, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
-            for words in staging.errors() if waiting else []:
-                if issubclass(by_name(words["type"]), _HOPELESS):
+            for words in launch.staging.errors() if waiting else []:
+                if words.get("final") or issubclass(by_name(words["type"]), _HOPELESS):
                     raise by_name(words["type"])(words["message"], words["detail"])
+            if together and waiting:
+                together.check(self._is_running())
+
+    def _is_running(self) -> bool:
+        """Whether YARN has begun with the job."""
+        names = [s.application for s in self._submissions if s.application]
+        return any(yarn.progress(self._pages, name) for name in names)
 
     def _kill_all(self) -> None:
         self._submissions.cancel()
@@ -206,11 +229,16 @@ class HadoopLauncher:
                 submission.process.terminate()
 
 
-def memory_mb(launch: Launch) -> int:
+def memory_of(launch: Launch) -> int:
+    """Megabytes for a container of `launch`."""
+    return memory_mb(launch.execution, launch.weights_bytes)
+
+
+def memory_mb(execution: ExecutionSpec, weights_bytes: int) -> int:
     """Megabytes for a container: as asked, or estimated from the model's weights."""
-    if launch.execution.memory:
-        return max(1, parse_size(launch.execution.memory, "--memory") >> 20)
-    estimate = BASE_MEMORY_MB + WEIGHTS_FACTOR * launch.weights_bytes / (1 << 20)
+    if execution.memory:
+        return max(1, parse_size(execution.memory, "--memory") >> 20)
+    estimate = BASE_MEMORY_MB + WEIGHTS_FACTOR * weights_bytes / (1 << 20)
     return int(-(-estimate // ROUND_MEMORY_MB) * ROUND_MEMORY_MB)
 
 
@@ -225,7 +253,7 @@ def still_to_read(split: HadoopPlan, finished: frozenset[str]) -> HadoopPlan:
 
 def _common_args(launch: Launch, user: str) -> list[str]:
     execution = launch.execution
-    memory = memory_mb(launch)
+    memory = memory_of(launch)
     heap = min(JVM_HEAP_MB, memory // 4)
     jobconf = {
         "mapreduce.job.name": f"mrmodel {launch.kind} {launch.spec.job}",

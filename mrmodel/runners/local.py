@@ -153,9 +153,11 @@ class LocalLauncher(SimLauncher):
                     raise
                 if not failed.was_killed or attempt == ATTEMPTS:
                     raise _gave_up(failed, attempt) from error
+                launch.staging.clear_gang()  # nobody lives who could say that it is over
 
     def _left(self, launch: Launch) -> Launch:
-        if launch.reducers:  # they need what every shard has to say
+        # reducers need what every shard has to say, and so do the tasks of a gang
+        if launch.reducers or launch.patience is not None:
             return launch
         done = {shard.key for shard in launch.remaining if launch.staging.is_done(shard.key)}
         return replace(launch, finished=launch.finished | done)

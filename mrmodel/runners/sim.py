@@ -96,12 +96,20 @@ class SimLauncher:
 
     def _run_manifests(self, launch: Launch, spec_file: Path) -> None:
         groups = balanced(launch.remaining, self.workers(launch.execution))
+        if launch.patience is not None:
+            groups = [[shard] for shard in launch.remaining]
         paths = [write_manifest(launch.folder / f"manifest-{i}", g) for i, g in enumerate(groups)]
         if paths:
             run_job(launch, self.name, spec_file, paths, self.mrjob_args(launch))
 
     def workers(self, execution: ExecutionSpec) -> int:
         return 1
+
+    def room(self, execution: ExecutionSpec, weights_bytes: int) -> int:
+        return self.workers(execution)
+
+    def check_together(self, tasks: int, execution: ExecutionSpec, weights_bytes: int) -> None:
+        """Processes share this machine as well as they can."""
 
     def mrjob_args(self, launch: Launch) -> list[str]:
         return []

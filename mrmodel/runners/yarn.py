@@ -51,6 +51,22 @@ def node_memory(pages: str) -> int | None:
     return max(sizes, default=None)
 
 
+def room(pages: str, memory: int, vcores: int) -> int | None:
+    """How many containers of `memory` megabytes the nodes hold at once, whatever runs there now;
+    None when YARN does not say. `vcores` count where the scheduler counts them."""
+    nodes = _within(_get(f"{pages}/ws/v1/cluster/nodes"), "nodes", "node")
+    running = [node for node in nodes if node["state"] == "RUNNING"]
+    if not running:
+        return None
+    return sum(
+        min(
+            (n["usedMemoryMB"] + n["availMemoryMB"]) // memory,
+            (n["usedVirtualCores"] + n["availableVirtualCores"]) // vcores,
+        )
+        for n in running
+    )
+
+
 def kill(hadoop: str, application: str) -> None:
     """End `application`, by the command that comes with Hadoop: it knows how to log in. A failure
     is logged, not raised."""

@@ -13,8 +13,6 @@ import torch
 
 from mrmodel import storage
 from mrmodel.errors import JobError, MrmodelError
-from mrmodel.formats import get_format
-from mrmodel.formats.base import ReadOptions
 from mrmodel.shards.shard import Shard
 from mrmodel.tasks import model as task_model
 from mrmodel.tasks.context import TaskContext
@@ -23,7 +21,7 @@ from mrmodel.tasks.pulse import Pulse, pulse_of
 from mrmodel.tasks.reporter import Reporter
 from mrmodel.tasks.spec import TaskSpec, Training
 from mrmodel.tasks.staging import Staging
-from mrmodel.tasks.windows import windows
+from mrmodel.tasks.windows import read_windows
 from mrmodel.tensors import wire
 from mrmodel.tensors.columns import to_batch
 from mrmodel.training.gradients import TALLY, Tally, gradient_buckets
@@ -123,7 +121,9 @@ class GradientTask:
         self, model: Trainable, batch: dict[str, Any], rows: int, shard: Shard, before: Tally
     ) -> torch.Tensor:
         """The mean loss of a batch. Raises JobError where it is not finite."""
-        loss = model.loss(batch, before.rows // self.training.batch_size)
+        index = before.rows // self.training.batch_size
+        learns = self.training.with_gradient
+        loss = model.loss(batch, index) if learns else model.validation_loss(batch, index)
         if not torch.isfinite(loss):
             raise JobError(
                 f"the loss is {loss.item()} in round {self.training.round}, in the {rows} rows "
@@ -134,12 +134,9 @@ class GradientTask:
 
     def batches(self, shard: Shard) -> Iterator[tuple[dict[str, Any], int, int]]:
         """(columns, rows, bad rows met with them), with `batch_size` rows at most."""
-        options = ReadOptions(schema=self._data.arrow_schema, image_size=self._data.image_size)
-        read = get_format(self._data.format).read
-        blocks = (block for piece in shard.pieces for block in read(piece, options))
-        names = options.schema.names
+        names = self._data.arrow_schema.names
         done = 0
-        for window in windows(blocks, names):
+        for window in read_windows(self._data, shard):
             yield {}, 0, len(window.bad)
             yield from ((b, len(next(iter(b.values()))), 0) for b in self._cut(window.batch, names))
             done += window.nbytes

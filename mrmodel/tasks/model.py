@@ -33,7 +33,7 @@ def load(task_model: TaskModel, inputs: tuple[str, ...] | None) -> Any:
     return load_predictor(
         ref,
         model_args=spec.args,
-        weights=_weights(task_model),
+        weights=weights_of(task_model),
         device=spec.device,
         dtype=spec.dtype,
         inputs=list(inputs) if inputs is not None else None,
@@ -68,7 +68,8 @@ def _unpack_code(ref: str) -> str:
     return f"{folder / Path(path).name}:{name}" if path.endswith(".py") else ref
 
 
-def _weights(task_model: TaskModel) -> Path | None:
+def weights_of(task_model: TaskModel) -> Path | None:
+    """Where the weights lie on this machine; None where the model has none."""
     if not task_model.shipped:
         return Path(task_model.weights) if task_model.weights else None
     return _linked_weights(task_model)

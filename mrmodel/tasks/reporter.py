@@ -15,6 +15,9 @@ import time
 from pathlib import Path
 from typing import IO
 
+from mrmodel.tasks.context import TaskContext
+from mrmodel.tasks.spec import TaskSpec
+
 HADOOP_PREFIX = "mrmodel-reporter:"
 GROUP = "mrmodel"
 COUNTERS = (
@@ -82,3 +85,13 @@ class Reporter:
         temporary = self._progress_file.with_suffix(".tmp")
         temporary.write_text(json.dumps({k: int(v) for k, v in self.totals.items()}))
         os.replace(temporary, self._progress_file)
+
+
+def new_reporter(spec: TaskSpec, context: TaskContext, stream: IO[bytes] | None = None) -> Reporter:
+    """The reporter that fits where this task runs; it writes to `stream` (stderr)."""
+    if context.is_hadoop:
+        # after an end of line: the model may have written half a line to stderr, and Hadoop
+        # knows the prefix at the beginning of a line only
+        return Reporter(f"\n{HADOOP_PREFIX}", interval=5.0)
+    file = Path(spec.progress) / f"{context.attempt}.json" if spec.progress else None
+    return Reporter("reporter:", progress_file=file, interval=0.5, stream=stream)

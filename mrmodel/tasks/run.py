@@ -16,11 +16,12 @@ from mrmodel.shards.shard import Piece, Shard
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.drain import Drain
 from mrmodel.tasks.evaluate import EvaluateTask
+from mrmodel.tasks.gang import GangTask
 from mrmodel.tasks.gradient import GradientTask
 from mrmodel.tasks.local_steps import LocalTask
 from mrmodel.tasks.predict import PredictTask
 from mrmodel.tasks.reduce import Reduce, reduce_groups
-from mrmodel.tasks.reporter import HADOOP_PREFIX, Reporter
+from mrmodel.tasks.reporter import Reporter, new_reporter
 from mrmodel.tasks.spec import TaskSpec
 from mrmodel.tasks.stdio import stdout_to_stderr, take_stdin
 from mrmodel.tensors import wire
@@ -79,6 +80,17 @@ def gradient_task(
     spell = wire.raw if context.is_hadoop else wire.line
     kind = LocalTask if (spec.training or {}).get("local") else GradientTask
     return kind(spec, context, reporter, lambda r: stdout.write(spell(r)), on_share)
+
+
+def gang_task(
+    spec: TaskSpec,
+    context: TaskContext,
+    reporter: Reporter,
+    stdout: IO[bytes],
+    on_share: Callable[[float], None],
+) -> GangTask:
+    """Tasks that train together, and write the checkpoints themselves."""
+    return GangTask(spec, context, reporter)
 
 
 def run_in_process(
@@ -156,16 +168,6 @@ def _printing_to_stderr() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = mrjobs
-
-
-def new_reporter(spec: TaskSpec, context: TaskContext, stream: IO[bytes] | None = None) -> Reporter:
-    """The reporter that fits where this task runs; it writes to `stream` (stderr)."""
-    if context.is_hadoop:
-        # after an end of line: the model may have written half a line to stderr, and Hadoop
-        # knows the prefix at the beginning of a line only
-        return Reporter(f"\n{HADOOP_PREFIX}", interval=5.0)
-    file = Path(spec.progress) / f"{context.attempt}.json" if spec.progress else None
-    return Reporter("reporter:", progress_file=file, interval=0.5, stream=stream)
 
 
 def _run_manifest(

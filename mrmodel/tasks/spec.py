@@ -77,10 +77,40 @@ class LocalSteps(Spec):
 
 
 @dataclass(frozen=True)
+class Gang(Spec):
+    """Tasks that train together. `ranks` is who reads which shard (shard key → rank), `validation`
+    the shard of each rank as a dict (None: nothing to read); `rows` and `validation_rows` are what
+    planning counted (None: it could not); `checkpoints` is the folder to write, with the `identity`
+    of the job; `timeout` (seconds) is the longest wait for ranks that have not started."""
+
+    ranks: dict[str, int]
+    checkpoints: str
+    rounds: int
+    identity: dict[str, Any]
+    rows: int | None = None
+    validation: tuple[dict[str, Any] | None, ...] = ()
+    validation_rows: int | None = None
+    max_bad: str = "0"
+    optimizer: str | None = None
+    lr: float | None = None
+    optimizer_args: dict[str, Any] = field(default_factory=dict)
+    lr_schedule: str = "constant"
+    clip: float | None = None
+    early_stop: int | None = None
+    keep_last: int | None = None
+    timeout: float = 300.0
+
+    @property
+    def world_size(self) -> int:
+        return len(self.ranks)
+
+
+@dataclass(frozen=True)
 class Training(Spec):
     """One pass over the rows. `weights` is the URI of the safetensors file with the weights at
     which gradients are taken (only the loss, without `with_gradient`); `label` and `loss` are for
-    modules without a training_step; `local` is a `LocalSteps`, where steps are taken from them."""
+    modules without a training_step; `local` is a `LocalSteps`, where steps are taken from them;
+    `gang` a `Gang`, where tasks train together."""
 
     weights: str
     round: int
@@ -90,6 +120,7 @@ class Training(Spec):
     loss: str | None = None
     with_gradient: bool = True
     local: dict[str, Any] | None = None
+    gang: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ STAGING/
   done/SHARD/bad.jsonl                the dead letters, if any row was bad
   work/ATTEMPT-SHARD/                 the same, while an attempt writes it
   reduced/GROUP                       what reducers made of a group
+  gang/                               where tasks that train together meet (`tasks.rendezvous`)
   errors/ATTEMPT.json                 the last words of an attempt that failed
 
 A shard is finished by one atomic rename of its folder from ``work`` to ``done``. Whoever comes
@@ -21,6 +22,12 @@ from typing import Any
 from mrmodel import storage
 from mrmodel.errors import JobError, MrmodelError
 from mrmodel.parallel import map_parallel
+
+GANG = "gang"
+
+
+class TakenOverError(JobError):
+    """The staging folder is another job's now."""
 
 
 class Staging:
@@ -53,7 +60,7 @@ class Staging:
         """
         storage.write_json(storage.join(folder, "record.json"), record)
         self._check_whole(folder, record)
-        self._check_ours(folder)
+        self._check_ours_or_drop(folder)
         self._storage.mkdir(self.folder("done"))
         try:
             self._storage.rename(folder, self.folder("done", key))
@@ -65,14 +72,22 @@ class Staging:
     def abandon(self, folder: str) -> None:
         self._storage.delete(folder)
 
-    def report_error(self, attempt: str, error: BaseException, detail: str = "") -> None:
-        """Leave the last words of `attempt` for the driver to read; not for that of another job."""
+    def report_error(
+        self, attempt: str, error: BaseException, detail: str = "", final: bool = False
+    ) -> None:
+        """Leave the last words of `attempt` for the driver to read; not for that of another job.
+        With `final`, another attempt would come to no other end."""
         if not self._is_ours():
             return
         message = getattr(error, "message", None) or f"{type(error).__name__}: {error}"
         name = type(error).__name__ if isinstance(error, MrmodelError) else "JobError"
-        words = {"type": name, "message": message, "detail": getattr(error, "detail", detail)}
+        detail = getattr(error, "detail", detail)
+        words = {"type": name, "message": message, "detail": detail, "final": final}
         storage.write_json(self.folder("errors", f"{attempt}.json"), words)
+
+    def told(self) -> set[str]:
+        """The attempts that left last words."""
+        return {entry.name.removesuffix(".json") for entry in self._list("errors")}
 
     def errors(self) -> list[dict[str, Any]]:
         """The last words of every attempt that failed, by attempt."""
@@ -81,9 +96,15 @@ class Staging:
     def reduced(self, name: str, data: bytes) -> None:
         """Keep what reducers made of the group called `name`. Raises JobError where the staging
         folder is another job's now."""
-        if not self._is_ours():
-            raise JobError(f"{self.uri} belongs to another job now: this task's driver is gone")
+        self.check_ours()
         storage.write_bytes(self.folder("reduced", name), data)
+
+    def check_ours(self) -> None:
+        """Raise TakenOverError where the staging folder is another job's now."""
+        if not self._is_ours():
+            raise TakenOverError(
+                f"{self.uri} belongs to another job now: this task's driver is gone"
+            )
 
     def read_reduced(self) -> dict[str, bytes]:
         """What reducers made, by the names of the groups; files in the making left out."""
@@ -94,6 +115,10 @@ class Staging:
     def clear_reduced(self) -> None:
         """Throw away what reducers of an earlier run made: its groups may be others."""
         self._storage.delete(self.folder("reduced"))
+
+    def clear_gang(self) -> None:
+        """Forget who met here: all of them are gone."""
+        self._storage.delete(self.folder(GANG))
 
     def clear_errors(self) -> None:
         self._storage.delete(self.folder("errors"))
@@ -142,12 +167,14 @@ class Staging:
                     f"write the same output?"
                 )
 
-    def _check_ours(self, folder: str) -> None:
+    def _check_ours_or_drop(self, folder: str) -> None:
         """A task that outlived its driver must not finish a shard for the next job, whose model
         may be another. Were the folder cleared after this, `folder` would be gone with it."""
-        if not self._is_ours():
+        try:
+            self.check_ours()
+        except JobError:
             self._storage.delete(folder)
-            raise JobError(f"{self.uri} belongs to another job now: this task's driver is gone")
+            raise
 
     def _is_ours(self) -> bool:
         return self._identity is None or self.read_identity() == self._identity

@@ -13,8 +13,11 @@ from itertools import chain
 import numpy as np
 import pyarrow as pa
 
-from mrmodel.formats.base import RECORD_LIMIT, BadRow, Block
+from mrmodel.formats import get_format
+from mrmodel.formats.base import RECORD_LIMIT, BadRow, Block, ReadOptions
+from mrmodel.shards.shard import Shard
 from mrmodel.tasks.json_rows import json_text, to_rows
+from mrmodel.tasks.spec import TaskData
 from mrmodel.tensors.columns import valid_rows
 
 WINDOW_BYTES = 8 << 20
@@ -72,9 +75,17 @@ def windows(
         yield _window(gathered, inputs)
 
 
+def read_windows(data: TaskData, shard: Shard) -> Iterator[Window]:
+    """The windows of `shard`, every column of which is needed: a null makes a bad row."""
+    options = ReadOptions(schema=data.arrow_schema, image_size=data.image_size)
+    read = get_format(data.format).read
+    blocks = (block for piece in shard.pieces for block in read(piece, options))
+    return windows(blocks, options.schema.names)
+
+
 def _window(blocks: list[Block], inputs: Sequence[str]) -> Window:
     window = Window(
-        batch=_one_batch([block.batch for block in blocks]),
+        batch=one_batch([block.batch for block in blocks]),
         sources=list(chain.from_iterable([block.source] * len(block.rows) for block in blocks)),
         rows=np.concatenate([block.rows for block in blocks]),
         bad=tuple(bad for block in blocks for bad in block.bad),
@@ -83,7 +94,8 @@ def _window(blocks: list[Block], inputs: Sequence[str]) -> Window:
     return _without_nulls(window, inputs)
 
 
-def _one_batch(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+def one_batch(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """The rows of `batches`, of which there is at least one, as one batch."""
     if len(batches) == 1:
         return batches[0]
     joined = pa.Table.from_batches(batches).combine_chunks().to_batches()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,17 +35,28 @@ LOSSES = {
 
 
 class Trainable:
-    """`module` with its loss. ``inputs`` are the columns it reads beside the label (None: all)."""
+    """`module` with its loss. ``inputs`` are the columns it reads beside the label (None: all);
+    ``device`` is where it is."""
 
     def __init__(self, module: torch.nn.Module, inputs: Sequence[str] | None, dtype: torch.dtype):
         self.module = module.to(dtype)
         self.inputs = inputs
         self.dtype = dtype
+        self.device = torch.device("cpu")
+
+    def to(self, device: torch.device) -> None:
+        """Move to `device`, where batches go from then on."""
+        self.module.to(device)
+        self.device = device
 
     def loss(self, batch: Mapping[str, Any], index: int) -> torch.Tensor:
         """The mean loss of the rows of `batch` (column → array or list), a scalar that can be
         differentiated."""
         raise TypeError(f"{type(self).__name__} does not define loss(batch, index)")
+
+    def validation_loss(self, batch: Mapping[str, Any], index: int) -> torch.Tensor:
+        """The mean loss of rows that are not learnt from."""
+        return self.loss(batch, index)
 
     def optimizer(self) -> Any:
         """What the model's own configure_optimizers returns; None where it has none."""
@@ -69,7 +80,7 @@ class PlainTrainable(Trainable):
 
     def loss(self, batch: Mapping[str, Any], index: int) -> torch.Tensor:
         inputs = one_tensor({name: batch[name] for name in self.inputs or ()}, self.dtype)
-        labels = self._labels(batch[self._label])
+        inputs, labels = inputs.to(self.device), self._labels(batch[self._label]).to(self.device)
         outputs = self.module(inputs)
         if not isinstance(outputs, torch.Tensor):
             raise ModelError(
@@ -119,18 +130,26 @@ class StepTrainable(Trainable):
 
     def __init__(self, module: Any, inputs: Sequence[str] | None, dtype: torch.dtype):
         super().__init__(module, inputs, dtype)
-        self._takes_index = takes_batch_index(module.training_step)
+        self._validates = _has_own(type(module), "validation_step")
 
     def loss(self, batch: Mapping[str, Any], index: int) -> torch.Tensor:
+        return self._call("training_step", batch, index)
+
+    def validation_loss(self, batch: Mapping[str, Any], index: int) -> torch.Tensor:
+        """By validation_step where the class has one, else by training_step."""
+        return self._call("validation_step" if self._validates else "training_step", batch, index)
+
+    def _call(self, name: str, batch: Mapping[str, Any], index: int) -> torch.Tensor:
+        step = getattr(self.module, name)
         tensors = {name: self._tensor(values) for name, values in batch.items()}
-        with user_code("failed in training_step"):
-            found = self.module.training_step(tensors, *([index] if self._takes_index else []))
+        with user_code(f"failed in {name}"):
+            found = step(tensors, *([index] if takes_batch_index(step) else []))
         loss = found.get("loss") if isinstance(found, Mapping) else found
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             what = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else repr(found)
             raise ModelError(
-                f"training_step() returned {what}: expected the mean loss of the batch, a tensor "
-                f"with one number, or a dict with it as 'loss'"
+                f"{name}() returned {what}: expected the mean loss of the batch, a tensor with one "
+                f"number, or a dict with it as 'loss'"
             )
         return loss.reshape(())
 
@@ -145,9 +164,9 @@ class StepTrainable(Trainable):
         is_numbers = isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
         if not is_numbers:
             return values
-        return (
-            to_tensor(values, self.dtype) if values.dtype.kind == "f" else torch.from_numpy(values)
-        )
+        is_float = values.dtype.kind == "f"
+        tensor = to_tensor(values, self.dtype) if is_float else torch.from_numpy(values)
+        return tensor.to(self.device)
 
 
 def load_trainable(
@@ -160,8 +179,10 @@ def load_trainable(
     loss: str | None = None,
     dtype: str = "float32",
     source: str = "weights",
+    configure: Callable[[torch.nn.Module], None] = build_late,
 ) -> Trainable:
-    """The model that `ref` names, ready to be trained, with the weights `state`.
+    """The model that `ref` names, ready to be trained, with the weights `state`. `configure` lets
+    it build what it leaves to ``configure_model``.
 
     Raises ModelError where it cannot be loaded, or has neither a training_step nor a loss.
     """
@@ -174,18 +195,19 @@ def load_trainable(
             f"{ref}: expected an nn.Module to train but it is a {type(module).__name__}"
         )
     with user_code():
-        build_late(module)
+        configure(module)
     if state is not None:
         load_into(module, state, source)
     module.train()
-    own_step = callable(getattr(type(module), "training_step", None)) and _is_own(type(module))
+    own_step = _has_own(type(module), "training_step")
     return _trainable(ref, module, own_step, inputs, label, loss, pick_dtype(dtype))
 
 
-def _is_own(kind: type) -> bool:
-    """Whether training_step is the user's and not the stub of Lightning's base class."""
-    base = next(c for c in kind.__mro__ if "training_step" in vars(c))
-    return base.__module__.partition(".")[0] not in ("lightning", "pytorch_lightning")
+def _has_own(kind: type, name: str) -> bool:
+    """Whether the method `name` is the user's and not the stub of Lightning's base class."""
+    base = next((c for c in kind.__mro__ if name in vars(c)), None)
+    lightning = ("lightning", "pytorch_lightning")
+    return base is not None and base.__module__.partition(".")[0] not in lightning
 
 
 def _trainable(

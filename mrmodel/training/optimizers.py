@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from mrmodel.errors import UsageError
 from mrmodel.training.module import Trainable
@@ -85,4 +86,5 @@ def make_schedule(name: str, optimizer: torch.optim.Optimizer, steps: int) -> An
 def clip(parameters: Any, most: float | None) -> float:
     """Scale the gradients of `parameters` down to the norm `most`; the norm they had."""
     limit = most if most is not None else float("inf")
-    return float(torch.nn.utils.clip_grad_norm_(list(parameters), limit))
+    norm = torch.nn.utils.clip_grad_norm_(list(parameters), limit)
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)

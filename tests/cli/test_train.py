@@ -91,7 +91,7 @@ def test_resume_and_overwrite(train, lake):
             ["--inputs", "a,b"],
             "has no training_step(batch, batch_idx): give it one, or name a loss",
         ),
-        ([*OPTIONS, "--sync", "allreduce"], "--sync allreduce: expected gradient or local"),
+        ([*OPTIONS, "--sync", "allreduce", "--workers", "3"], "-r inline runs one worker"),
         ([*OPTIONS, "--optimizer", "nix"], "--optimizer nix: expected one of"),
         ([*OPTIONS, "--batch-size", "x"], "--batch-size: expected a number of rows"),
         ([*OPTIONS, "--optimizer-args", "{"], "expected a JSON object"),

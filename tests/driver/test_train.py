@@ -362,10 +362,10 @@ def exploding(lake):
         ({"loss": "mse"}, ModelError, r"outputs have shape \(\d+, 3\) but the label column 'y'"),
         ({"optimizer": "nix"}, UsageError, "--optimizer nix: expected one of .*adam"),
         ({"optimizer_args": {"nix": 1}}, UsageError, "--optimizer sgd: .*nix"),
-        ({"sync": "allreduce"}, UsageError, "--sync allreduce: expected gradient or local"),
+        ({"sync": "hope"}, UsageError, "--sync hope: expected one of"),
         ({"early_stop": 2}, UsageError, "--early-stop needs --validation"),
         ({"dtype": "bfloat16"}, UsageError, "bfloat16"),
-        ({"device": "cuda"}, UsageError, "--device cuda: training runs on the CPU so far"),
+        ({"device": "cuda"}, UsageError, "--device cuda: --sync gradient runs on the CPU so far"),
         ({"inputs": ("nix",)}, InputError, "'nix'"),
     ],
 )

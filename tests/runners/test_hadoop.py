@@ -7,7 +7,7 @@ import pytest
 from mrmodel.errors import UsageError
 from mrmodel.runners import hadoop
 from mrmodel.runners.base import Launch
-from mrmodel.runners.hadoop import HadoopLauncher, memory_mb, still_to_read
+from mrmodel.runners.hadoop import HadoopLauncher, memory_of, still_to_read
 from mrmodel.shards.hadoop import hadoop_split_plan
 from mrmodel.shards.plan import Plan, Source
 from mrmodel.specs import ExecutionSpec
@@ -39,7 +39,7 @@ def source(name, size, block=128 * MB):
     ],
 )
 def test_memory(tmp_path, weights, memory, megabytes):
-    assert memory_mb(launch(tmp_path, weights, memory=memory)) == megabytes
+    assert memory_of(launch(tmp_path, weights, memory=memory)) == megabytes
 
 
 def jobconf(args):

@@ -84,10 +84,10 @@ def test_clearing_the_work_leaves_what_is_done(staging):
 def test_last_words(staging):
     assert staging.errors() == []
     staging.report_error("attempt_2", ValueError("two"), "the stack")
-    staging.report_error("attempt_1", ModelError("one", detail="theirs"), "not this")
+    staging.report_error("attempt_1", ModelError("one", detail="theirs"), "not this", final=True)
     assert staging.errors() == [
-        {"type": "ModelError", "message": "one", "detail": "theirs"},
-        {"type": "JobError", "message": "ValueError: two", "detail": "the stack"},
+        {"type": "ModelError", "message": "one", "detail": "theirs", "final": True},
+        {"type": "JobError", "message": "ValueError: two", "detail": "the stack", "final": False},
     ]
     staging.clear_errors()
     assert staging.errors() == []

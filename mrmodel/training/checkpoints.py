@@ -97,6 +97,13 @@ class Checkpoints:
         names = [_NAME.fullmatch(entry.name) for entry in self._storage.ls(self.uri)]
         return sorted(int(match[1]) for match in names if match)
 
+    def left(self) -> str:
+        """What there is, for people whose job ends here."""
+        rounds = self.rounds()
+        if not rounds:
+            return "no round was complete"
+        return f"rounds up to {rounds[-1]} are in {self.uri}: go on with --resume"
+
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a round, in one step for whoever looks."""
         name = f"round-{checkpoint.round:06d}"
