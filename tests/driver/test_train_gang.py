@@ -106,7 +106,7 @@ class Broken(Net):
 """
 # what people write for torchrun; the order of rows is that of docs/architecture.md
 BY_HAND = """
-import sys
+import os, sys
 import numpy as np, pyarrow.parquet as pq, safetensors.torch, torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
@@ -132,7 +132,8 @@ for epoch in range(1, epochs + 1):
         optimizer.step()
 if rank == 0:
     safetensors.torch.save_file(net.state_dict(), f"{folder}/by-hand.safetensors")
-dist.destroy_process_group()
+dist.barrier()
+os._exit(0)  # gloo's threads abort the process now and then when the group is destroyed
 """
 
 
