@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mrmodel.driver.aggregate import aggregation_job, predict_groups
 from mrmodel.driver.evaluate import evaluate as run_evaluate
 from mrmodel.driver.evaluate import evaluation_job
 from mrmodel.driver.predict import Job, Watcher
@@ -43,6 +44,9 @@ def predict(
     max_bad: str | int = 0,
     overwrite: bool = False,
     resume: bool = False,
+    group_by: str | None = None,
+    aggregate: str | None = None,
+    reducers: int = 1,
     progress: bool = False,
     **execution: Any,
 ) -> Run:
@@ -52,6 +56,9 @@ def predict(
     file), or a class that lives in a file. `data` is a path, glob or URI, or several. The other
     arguments are the options of ``mrmodel predict``; `execution` are those of `ExecutionSpec`
     (``shard_size``, ``workers``, ``threads``, ``memory``, ``jobconf``, …).
+
+    With `group_by` (a column) and `aggregate` (``mean``, ``max``, ``vote``, ``concat``,
+    ``topk:K[:COLUMN]``) the output has a row per group instead, which `reducers` tasks make.
 
     Returns the run: ``run.rows``, ``run.seconds``, ``run.output``, … as in run.json. Raises
     MrmodelError as the command line would exit: TooManyBadRowsError where it exits with 3.
@@ -67,7 +74,10 @@ def predict(
         OutputSpec(os.fspath(output), output_format, str(max_bad), overwrite, resume),
         ExecutionSpec.from_dict({"runner": runner, "batch_size": str(batch_size), **execution}),
     )
-    return run_predict(job, ProgressWatcher() if progress else Watcher())
+    watcher = ProgressWatcher() if progress else Watcher()
+    if group_by or aggregate:
+        return predict_groups(aggregation_job(job, group_by, aggregate, reducers), watcher)
+    return run_predict(job, watcher)
 
 
 def evaluate(

@@ -30,6 +30,17 @@ from mrmodel.cli.options import CONTEXT, Columns, set_up_logging
 @click.option(
     "--output-format", type=click.Choice(["parquet", "jsonl"]), default="parquet", show_default=True
 )
+@click.option(
+    "--group-by", metavar="COLUMN", help="Make one row of all rows with one value of COLUMN."
+)
+@click.option(
+    "--aggregate",
+    metavar="HOW",
+    help="How: mean, max, vote, concat, or topk:K[:COLUMN] (the K rows with the greatest values).",
+)
+@click.option(
+    "--reducers", type=click.IntRange(1), default=1, show_default=True, help="Of --group-by."
+)
 @outcome_options
 @execution_options
 @telling_options
@@ -44,10 +55,13 @@ def predict(**options: Any) -> None:
     Examples:
       mrmodel predict model.py:Net data.parquet -o out --inputs x,y --weights net.safetensors
       mrmodel predict embed.py:Embed 'logs/*.jsonl.gz' -o out -r local --max-bad 1%
+      mrmodel predict tag.py:Tag windows/ -o docs --group-by document --aggregate mean
       mrmodel predict model.pt2 hdfs:///data/dt=2026-01-01 -o hdfs:///out -r hadoop --inputs x
 
     OUTPUT holds part files, dead letters in _bad/, _mrmodel/run.json and, once everything is
-    complete and checked, _SUCCESS.
+    complete and checked, _SUCCESS. With --group-by it has a row per group (windows of a document,
+    frames of a video): the group, the outputs as --aggregate makes them of those of its rows, in
+    input order, the number of its `rows`, and what --keep names of its first row.
     """
     set_up_logging(options["verbose"], options["quiet"])
     job = job_of(options)
@@ -59,10 +73,17 @@ def job_of(options: dict[str, Any]) -> Any:
     from mrmodel.cli.job_specs import specs_of
     from mrmodel.driver.predict import Job
 
-    return Job(*specs_of(options))
+    job = Job(*specs_of(options))
+    grouped = options["group_by"], options["aggregate"]
+    if any(grouped):
+        from mrmodel.driver.aggregate import aggregation_job
+
+        return aggregation_job(job, *grouped, options["reducers"])
+    return job
 
 
 def _run(job: Any, quiet: bool, as_json: bool) -> None:
+    from mrmodel.driver.aggregate import predict_groups
     from mrmodel.driver.predict import Watcher, predict
     from mrmodel.driver.progress import ProgressWatcher
     from mrmodel.errors import TooManyBadRowsError
@@ -70,7 +91,8 @@ def _run(job: Any, quiet: bool, as_json: bool) -> None:
 
     try:
         with stdout_to_stderr():
-            run = predict(job, Watcher() if quiet else ProgressWatcher())
+            run_job = predict_groups if job.grouping else predict
+            run = run_job(job, Watcher() if quiet else ProgressWatcher())
     except TooManyBadRowsError as error:
         _tell(error.run, quiet, as_json)
         raise

@@ -36,9 +36,10 @@ def assemble(
     run: dict[str, Any],
     success: bool,
     more: dict[str, bytes] | None = None,
+    reduced: dict[str, str] | None = None,
 ) -> None:
-    """Build ``final``: parts, files with the contents `more`, dead letters, run.json and, last,
-    _SUCCESS."""
+    """Build ``final``: parts, files with the contents `more`, files that reducers made (name →
+    group), dead letters, run.json and, last, _SUCCESS."""
     staging = target.staging
     store = storage.storage_for(target.uri)
     store.delete(staging.folder("final"))  # what a commit that was taken back has left
@@ -49,6 +50,12 @@ def assemble(
     map_parallel(lambda record: _write_bad(staging, record, first_rows[record["shard"]]), records)
     for name, data in (more or {}).items():
         storage.write_bytes(staging.folder("final", name), data)
+    map_parallel(
+        lambda item: store.rename(
+            staging.folder("reduced", item[1]), staging.folder("final", item[0])
+        ),
+        (reduced or {}).items(),
+    )
     storage.write_json(staging.folder("final", "_mrmodel", "run.json"), run)
     if success:
         storage.write_bytes(staging.folder("final", "_SUCCESS"), b"")

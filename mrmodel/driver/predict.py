@@ -28,7 +28,7 @@ from mrmodel.shards.plan import Plan
 from mrmodel.shards.planning import plan_data
 from mrmodel.shards.shard import Shard
 from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec
-from mrmodel.tasks.spec import Evaluation, TaskData, TaskModel, TaskSpec, encode_schema
+from mrmodel.tasks.spec import Evaluation, Grouping, TaskData, TaskModel, TaskSpec, encode_schema
 from mrmodel.tasks.staging import Staging
 from mrmodel.units import parse_budget, parse_size
 from mrmodel.version import __version__
@@ -36,8 +36,8 @@ from mrmodel.version import __version__
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked for. `evaluation` is what to measure, None for predictions; `reducers` the
-    number of reduce tasks that merge measures."""
+    """What is asked for. `evaluation` is what to measure, None for predictions; `grouping` how
+    predictions become those of groups; `reducers` the number of reduce tasks for either."""
 
     model: ModelSpec
     data: DataSpec
@@ -45,6 +45,7 @@ class Job:
     execution: ExecutionSpec
     job_class: type = MRPredict
     evaluation: Evaluation | None = None
+    grouping: Grouping | None = None
     reducers: int = 0
 
 

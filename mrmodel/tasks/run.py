@@ -13,6 +13,7 @@ from typing import IO, Protocol
 from mrmodel import storage
 from mrmodel.errors import JobError, MrmodelError
 from mrmodel.shards.shard import Piece, Shard
+from mrmodel.tasks.aggregate import AggregateTask
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.drain import Drain
 from mrmodel.tasks.evaluate import EvaluateTask
@@ -67,6 +68,18 @@ def evaluate_task(
     """Measures go to reducers."""
     spell = wire.raw if context.is_hadoop else wire.line
     return EvaluateTask(spec, context, reporter, lambda r: stdout.write(spell(r)), on_share)
+
+
+def aggregate_task(
+    spec: TaskSpec,
+    context: TaskContext,
+    reporter: Reporter,
+    stdout: IO[bytes],
+    on_share: Callable[[float], None],
+) -> AggregateTask:
+    """Predictions go into the staging folder, and by groups to reducers."""
+    spell = wire.raw if context.is_hadoop else wire.line
+    return AggregateTask(spec, context, reporter, lambda r: stdout.write(spell(r)), on_share)
 
 
 def gradient_task(

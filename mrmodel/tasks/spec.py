@@ -62,6 +62,16 @@ class Evaluation(Spec):
 
 
 @dataclass(frozen=True)
+class Grouping(Spec):
+    """Rows with one value in the column `by` become one row, as `aggregate` says; groups travel in
+    `buckets`, of each of which a part file is made."""
+
+    by: str
+    aggregate: str
+    buckets: int = 1
+
+
+@dataclass(frozen=True)
 class LocalSteps(Spec):
     """Steps that a task takes by itself on each shard, `steps` in each of `rounds` rounds. `state`
     is the URI of the folder where the state of each shard's optimiser is kept."""
@@ -130,7 +140,7 @@ class TaskSpec(Spec):
     of the job that the staging folder belongs to; `batch_timeout` (seconds)
     bounds one batch, and loading the model; `driver_pid` ends a task whose driver is gone;
     `evaluation` is an `Evaluation` where metrics are wanted, `training` a `Training` where
-    gradients are."""
+    gradients are, `grouping` a `Grouping` where predictions become those of groups."""
 
     job: str
     model: dict[str, Any]
@@ -145,6 +155,7 @@ class TaskSpec(Spec):
     driver_pid: int | None = None
     evaluation: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
+    grouping: dict[str, Any] | None = None
 
     @property
     def task_model(self) -> TaskModel:

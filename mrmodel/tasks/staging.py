@@ -112,6 +112,10 @@ class Staging:
         found = map_parallel(storage.read_bytes, [entry.uri for entry in entries])
         return {entry.name: data for entry, data in zip(entries, found, strict=True)}
 
+    def list_reduced(self) -> list[str]:
+        """The names of the groups of which reducers made something, in order."""
+        return sorted(e.name for e in self._list("reduced") if not e.name.startswith("."))
+
     def clear_reduced(self) -> None:
         """Throw away what reducers of an earlier run made: its groups may be others."""
         self._storage.delete(self.folder("reduced"))

@@ -134,7 +134,7 @@ def _from_numpy(name: str, array: np.ndarray, rows: int) -> pa.Array:
         )
     _check_rows(name, len(array), rows)
     if array.dtype.kind in "biuf":
-        return _fixed_lists(_numbers(array))
+        return fixed_lists(_numbers(array))
     if array.dtype.kind in "OUSMm" and array.ndim == 1:
         values = array if array.dtype.kind in "Mm" else array.tolist()
         return _from_list(name, values)
@@ -152,8 +152,8 @@ def _numbers(array: np.ndarray) -> np.ndarray:
     return np.array(array, dtype=dtype, order="C", copy=True)
 
 
-def _fixed_lists(array: np.ndarray) -> pa.Array:
-    """Shape (rows, a, b) → FixedSizeList(a) of FixedSizeList(b)."""
+def fixed_lists(array: np.ndarray) -> pa.Array:
+    """An array of shape (rows, a, b) as FixedSizeList(a) of FixedSizeList(b)."""
     column = pa.array(array.reshape(-1))
     if 0 in array.shape[1:]:
         kind = column.type

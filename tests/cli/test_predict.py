@@ -239,3 +239,17 @@ def test_options_reach_the_job(predict, lake):
     assert predict(*options, "--output-format", "jsonl", "--threads", "1")[0] == 0
     assert names(lake / "out") == ["_SUCCESS", "_mrmodel", "part-00000.jsonl"]
     assert helpers.rows(lake / "out")[2] == {"y": 6.0, "rows": 5}
+
+
+def test_a_row_per_group(predict, lake):
+    code, out, _ = predict("--group-by", "id", "--aggregate", "mean", "--reducers", "2")
+    assert code == 0
+    assert out.splitlines()[0] == "rows           20 in = 20 ok + 0 bad"
+    assert {row["rows"] for row in helpers.rows(lake / "out")} == {1}
+
+
+def test_half_of_what_groups_need(predict):
+    check_refused(predict("--group-by", "id"), "--group-by needs --aggregate, too")
+    check_refused(
+        predict("--group-by", "id", "--aggregate", "median"), "--aggregate median: expected mean"
+    )
