@@ -38,7 +38,6 @@ class Gang(TrainSteps):
     """``--sync allreduce``: the tasks take all steps and write the checkpoints; the driver starts
     them, and tells what it reads of them."""
 
-    only_cpu = False
     loads_weights = False
     configure = staticmethod(lambda module: None)  # it may need the gang
 

@@ -61,7 +61,6 @@ class TrainSteps:
     """The steps of one job, in the order of their calls. Those that raise NotImplementedError are
     other for other kinds of training."""
 
-    only_cpu = True
     loads_weights = True
     configure = staticmethod(build_late)
 
@@ -121,11 +120,6 @@ class TrainSteps:
     def _check_options(self) -> None:
         train = self._train
         parse_budget(self._job.output.max_bad)
-        if self.only_cpu and self._job.model.device not in ("auto", "cpu"):
-            raise UsageError(
-                f"--device {self._job.model.device}: --sync {train.sync} runs on the CPU so far "
-                f"(--device cpu, or --sync allreduce)"
-            )
         if train.early_stop is not None and not train.validation:
             raise UsageError("--early-stop needs --validation URI: the rows to judge by")
 

@@ -7,7 +7,6 @@ smaller size is kept.
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,11 +18,11 @@ import torch
 
 from mrmodel.errors import JobError, MrmodelError
 from mrmodel.tasks.clock import Clock
+from mrmodel.tasks.memory import free_cached_memory, is_out_of_memory
 from mrmodel.tasks.sizing import BatchSizer
 from mrmodel.tensors.columns import to_batch
 from mrmodel.tensors.outputs import to_arrow
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 # after these the CUDA context is unusable: every later row would fail too
 _DEVICE_IS_LOST = ("device-side assert", "CUDA error", "unspecified launch failure")
 
@@ -118,16 +117,4 @@ class Forward:
                 f"give the task more memory (--memory) or use a smaller model ({error})"
             ) from error
         self._sizer.shrink(rows)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out, on the CPU or on a GPU."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return True
-    return isinstance(error, RuntimeError) and any(
-        mark in str(error).lower() for mark in _OUT_OF_MEMORY
-    )
+        free_cached_memory()

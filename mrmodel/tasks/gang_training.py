@@ -20,6 +20,7 @@ from mrmodel.errors import JobError, LedgerError, TooManyBadRowsError
 from mrmodel.models.weights import read_state_dict
 from mrmodel.tasks import model as task_model
 from mrmodel.tasks.ahead import ahead
+from mrmodel.tasks.memory import room_for_step
 from mrmodel.tasks.reporter import Reporter
 from mrmodel.tasks.row_cache import RowCache
 from mrmodel.tasks.spec import Gang, TaskSpec, Training
@@ -157,7 +158,8 @@ class GangTraining:
         total = 0.0
         for index, (batch, rows, of) in enumerate(self._batches(number)):
             self._beat(f"training, epoch {number}, batch {index + 1}")
-            total += self._step(batch, rows, of, number, index) * rows
+            with room_for_step(rows):
+                total += self._step(batch, rows, of, number, index) * rows
         if self._own is not None:
             self._own.step()
         seconds, rows = time.time() - begun, sum(self._counts)

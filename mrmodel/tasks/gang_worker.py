@@ -16,7 +16,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from mrmodel.errors import MrmodelError, ServiceError
+from mrmodel.errors import GangError, MrmodelError, ServiceError
+from mrmodel.models.adapters import pick_device
 from mrmodel.tasks import model as task_model
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.gang_training import GangTraining, Share
@@ -27,6 +28,7 @@ from mrmodel.tasks.reporter import Reporter, new_reporter
 from mrmodel.tasks.row_cache import RowCache
 from mrmodel.tasks.spec import TaskSpec
 from mrmodel.tasks.staging import GANG, Staging
+from mrmodel.training.devices import same_bits
 
 LOST = 75  # EX_TEMPFAIL: not this worker's fault; the gang tries again
 _CONNECTING = timedelta(seconds=120)
@@ -59,9 +61,10 @@ class Worker:
 
 def train_here(words: dict[str, Any], pulse: Pulse, reporter: Reporter) -> None:
     """Train in this process, alone."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    device = torch.device(pick_device(_wanted(words)))
+    dist.init_process_group(_backend(device), store=dist.HashStore(), rank=0, world_size=1)
     try:
-        _train(words, torch.device("cpu"), pulse, reporter)
+        _train(words, device, pulse, reporter)
     finally:
         dist.destroy_process_group()
 
@@ -101,15 +104,51 @@ def _join(words: dict[str, Any], patience: timedelta) -> torch.device:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
         os.environ.setdefault("NCCL_SOCKET_IFNAME", interface)
     store = dist.TCPStore(host, port, is_master=False, timeout=_CONNECTING)
-    device, backend = torch.device("cpu"), "gloo"
-    wanted = TaskSpec.from_dict(words["spec"]).task_model.model.device
-    if wanted != "cpu" and torch.cuda.is_available():
-        device = torch.device("cuda", words["rank"] % torch.cuda.device_count())
-        backend = "nccl"
-        torch.cuda.set_device(device)
     rank, size = words["rank"], words["world_size"]
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=patience)
+    device = torch.device("cpu")
+    if _wanted(words) != "cpu":
+        device = _agree(store, rank, size, must=_wanted(words) == "cuda")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group(
+        _backend(device), store=store, rank=rank, world_size=size, timeout=patience
+    )
     return device
+
+
+def _wanted(words: dict[str, Any]) -> str:
+    return TaskSpec.from_dict(words["spec"]).task_model.model.device
+
+
+def _backend(device: torch.device) -> str:
+    return "nccl" if device.type == "cuda" else "gloo"
+
+
+def _agree(store: dist.Store, rank: int, size: int, must: bool) -> torch.device:
+    """The GPU of `rank`, where there is one for every rank; else the CPU, for all.
+
+    Raises GangError instead where it `must` be a GPU.
+    """
+    own = [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
+    store.set(f"gpus/{rank}", json.dumps(own))
+    chosen = deal([json.loads(store.get(f"gpus/{other}")) for other in range(size)])
+    if None not in chosen:
+        return torch.device("cuda", own.index(chosen[rank]))
+    if must:
+        raise GangError(
+            f"--device cuda: worker {chosen.index(None)} of {size} has no GPU of its own: use "
+            f"fewer --workers, more GPUs, or --device auto, which trains on the CPU then"
+        )
+    return torch.device("cpu")
+
+
+def deal(seen: list[list[str]]) -> list[str | None]:
+    """The GPU of each rank, of which `seen` are those that it sees: one that no lower rank has,
+    None where there is none. A node's GPUs may be seen by all of its tasks, or by one each."""
+    chosen: list[str | None] = []
+    for own in seen:
+        chosen.append(next((gpu for gpu in own if gpu not in chosen), None))
+    return chosen
 
 
 def _train(words: dict[str, Any], device: torch.device, pulse: Pulse, reporter: Reporter) -> None:
@@ -123,7 +162,8 @@ def _train(words: dict[str, Any], device: torch.device, pulse: Pulse, reporter: 
         staging.check_ours()
         write()
 
-    training.run(save)
+    with same_bits(device):
+        training.run(save)
     if words["rank"] == 0:
         Rendezvous(staging.folder(GANG), 0, words["attempt"]).finish()
     dist.barrier()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -13,10 +14,12 @@ import torch
 
 from mrmodel import storage
 from mrmodel.errors import JobError, MrmodelError
+from mrmodel.models.adapters import pick_device
 from mrmodel.shards.shard import Shard
 from mrmodel.tasks import model as task_model
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.gauge import name_of
+from mrmodel.tasks.memory import free_cached_memory, is_out_of_memory
 from mrmodel.tasks.pulse import Pulse, pulse_of
 from mrmodel.tasks.reporter import Reporter
 from mrmodel.tasks.spec import TaskSpec, Training
@@ -24,7 +27,8 @@ from mrmodel.tasks.staging import Staging
 from mrmodel.tasks.windows import read_windows
 from mrmodel.tensors import wire
 from mrmodel.tensors.columns import to_batch
-from mrmodel.training.gradients import TALLY, Tally, gradient_buckets
+from mrmodel.training.devices import same_bits
+from mrmodel.training.gradients import TALLY, BufferWays, Tally, gradient_buckets
 from mrmodel.training.module import Trainable, load_trainable
 
 
@@ -51,6 +55,7 @@ class GradientTask:
         self._on_share = on_share
         self._staging = Staging(spec.staging, spec.identity)
         self._model: Trainable | None = None
+        self.batch_size = self.training.batch_size
 
     def run(self, shards: Iterable[Shard]) -> None:
         """Emit what every shard of `shards` contributes. Raises MrmodelError; its last words are
@@ -70,13 +75,41 @@ class GradientTask:
     def _run_shard(self, shard: Shard, pulse: Pulse) -> None:
         pulse.beat("loading the model")
         model = self._loaded()
-        model.module.zero_grad(set_to_none=True)
-        torch.manual_seed(seed_of(self.training, shard))
-        tally = self.work(model, shard, pulse)
+        buffers = BufferWays(model.module)
+        with same_bits(model.device):
+            tally = self._work(model, shard, pulse, buffers)
+        ways = buffers.take(tally.rows)
         if self.training.with_gradient:
-            for group, value in gradient_buckets(model.module):
+            for group, value in gradient_buckets(model.module, ways):
                 self._emit(wire.Record(group, shard.key, value))
         self._emit(wire.Record(TALLY, shard.key, tally.to_bytes()))
+
+    def _work(self, model: Trainable, shard: Shard, pulse: Pulse, buffers: BufferWays) -> Tally:
+        """`work`, from the beginning again with smaller batches where memory runs out: what has
+        been added up by then is not whole."""
+        while True:
+            model.module.zero_grad(set_to_none=True)
+            torch.manual_seed(seed_of(self.training, shard))
+            try:
+                return self.work(model, shard, pulse)
+            except JobError:
+                raise
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._make_room(error)
+                buffers.take(0)
+
+    def _make_room(self, error: Exception) -> None:
+        """Halve the batches. Raises JobError where they cannot be smaller."""
+        if self.batch_size == 1:
+            raise JobError(
+                f"out of memory on a batch of a single row: expected the model, its gradient and "
+                f"one row to fit; give the task more memory (--memory) ({error})"
+            ) from error
+        self.batch_size //= 2
+        free_cached_memory()
+        print(f"mrmodel: out of memory: batches of {self.batch_size} rows now", file=sys.stderr)
 
     def work(self, model: Trainable, shard: Shard, pulse: Pulse) -> Tally:
         """Leave in the gradients of `model` what `shard` contributes to the sum over all rows."""
@@ -103,6 +136,7 @@ class GradientTask:
                 loss=self.training.loss,
                 dtype=spec.dtype,
             )
+            self._model.to(torch.device(pick_device(spec.device)))
             self._model.module.train(self.training.with_gradient)
         return self._model
 
@@ -121,7 +155,7 @@ class GradientTask:
         self, model: Trainable, batch: dict[str, Any], rows: int, shard: Shard, before: Tally
     ) -> torch.Tensor:
         """The mean loss of a batch. Raises JobError where it is not finite."""
-        index = before.rows // self.training.batch_size
+        index = before.rows // self.batch_size
         learns = self.training.with_gradient
         loss = model.loss(batch, index) if learns else model.validation_loss(batch, index)
         if not torch.isfinite(loss):
@@ -144,7 +178,7 @@ class GradientTask:
             self._on_share(done / max(1, shard.length))
 
     def _cut(self, window: pa.RecordBatch, names: list[str]) -> Iterator[dict[str, Any]]:
-        size = self.training.batch_size
+        size = self.batch_size
         for begin in range(0, window.num_rows, size):
             yield to_batch(window.slice(begin, size), names)
 

@@ -22,11 +22,12 @@ from mrmodel.errors import JobError
 from mrmodel.shards.shard import Shard
 from mrmodel.tasks.gauge import name_of
 from mrmodel.tasks.gradient import GradientTask
+from mrmodel.tasks.memory import room_for_step
 from mrmodel.tasks.pulse import Pulse
 from mrmodel.tasks.spec import LocalSteps
 from mrmodel.tensors.columns import take
 from mrmodel.training import optimizers, trees
-from mrmodel.training.gradients import Tally
+from mrmodel.training.gradients import Tally, parameters_of
 from mrmodel.training.module import Trainable
 
 
@@ -35,7 +36,7 @@ class LocalTask(GradientTask):
 
     def work(self, model: Trainable, shard: Shard, pulse: Pulse) -> Tally:
         local = LocalSteps.from_dict(self.training.local or {})
-        start = {name: value.clone() for name, value in model.module.state_dict().items()}
+        start = [parameter.detach().clone() for parameter in parameters_of(model.module)]
         optimizer, own = optimizers.make_optimizer(
             model, local.optimizer, local.lr, local.optimizer_args
         )
@@ -45,10 +46,12 @@ class LocalTask(GradientTask):
         tally = Tally(shards=1)
         for batch, rows in self._next_batches(shard, inner.taken, local.steps):
             pulse.beat(f"training on {name_of(shard)}")
-            tally = tally + Tally(rows, self._step(model, optimizer, batch, rows, shard, tally))
+            with room_for_step(rows):
+                loss = self._step(model, optimizer, batch, rows, shard, tally)
+            tally = tally + Tally(rows, loss)
             if schedule is not None:
                 schedule.step()
-        if own is not None:
+        if own is not None and tally.rows:
             own.step()
         inner.save(inner.taken + local.steps)
         _leave_way(model, start, tally.rows)
@@ -74,7 +77,7 @@ class LocalTask(GradientTask):
 
         loss = optimizer.step(closure)
         self.reporter.count(rows_in=rows, rows_ok=rows)
-        return float(loss) * rows
+        return float(loss.detach()) * rows
 
     def _next_batches(
         self, shard: Shard, first: int, count: int
@@ -152,10 +155,9 @@ class _Inner:
         storage.write_bytes(self._uri(self._round), safetensors.torch.save(tensors, about))
 
 
-def _leave_way(model: Trainable, start: dict[str, torch.Tensor], rows: int) -> None:
+def _leave_way(model: Trainable, start: list[torch.Tensor], rows: int) -> None:
     """Leave start - end, `rows` times, in the gradients, and the weights as they were."""
     with torch.no_grad():
-        for name, parameter in model.module.named_parameters():
-            if parameter.requires_grad:
-                parameter.grad = (start[name] - parameter) * rows
-    model.module.load_state_dict(start)
+        for parameter, begun in zip(parameters_of(model.module), start, strict=True):
+            parameter.grad = (begun - parameter) * rows
+            parameter.copy_(begun)

@@ -8,9 +8,10 @@ the number of rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,30 +62,67 @@ def parameters_of(module: torch.nn.Module) -> list[torch.nn.Parameter]:
     return [parameter for _, parameter in named if parameter.requires_grad]
 
 
-def gradient_buckets(module: torch.nn.Module) -> Iterator[tuple[bytes, bytes]]:
-    """(group, value) for each bucket of the gradients that `module` has; zeros where it has none.
+def buffers_of(module: torch.nn.Module) -> list[torch.Tensor]:
+    """What changes without being trained (the running statistics of BatchNorm), in the order of
+    the names: buffers of numbers that checkpoints hold."""
+    state = module.state_dict(keep_vars=True)
+    found = {id(value): value for _, value in sorted(state.items()) if _is_buffer(value)}
+    return list(found.values())
+
+
+def _is_buffer(value: Any) -> bool:
+    is_tensor = isinstance(value, torch.Tensor) and not isinstance(value, torch.nn.Parameter)
+    return is_tensor and value.dtype is not torch.bool and not value.is_complex()
+
+
+class BufferWays:
+    """How far the buffers of `module` go while it sees some rows."""
+
+    def __init__(self, module: torch.nn.Module):
+        self._module = module
+        self._start = [buffer.clone() for buffer in buffers_of(module)]
+
+    def take(self, rows: int) -> list[torch.Tensor]:
+        """The ways in double precision, times `rows`; the buffers are as they were after that."""
+        ways = []
+        for buffer, start in zip(buffers_of(self._module), self._start, strict=True):
+            ways.append((buffer.double() - start.double()) * rows)
+            buffer.copy_(start)
+        return ways
+
+
+def gradient_buckets(
+    module: torch.nn.Module, ways: Sequence[torch.Tensor] = ()
+) -> Iterator[tuple[bytes, bytes]]:
+    """(group, value) for each bucket of the gradients that `module` has (zeros where it has none)
+    and of the `ways` of its buffers.
 
     A value is the name of a dtype, three bytes, and the numbers, little-endian.
     """
-    parameters = parameters_of(module)
-    for number, (kind, parts) in enumerate(_layout(parameters)):
-        flat = torch.cat([_piece(parameters[i], begin, end) for i, begin, end in parts])
+    flats = [_flat_gradient(parameter) for parameter in parameters_of(module)]
+    flats += [way.reshape(-1) for way in ways]
+    for number, (kind, parts) in enumerate(_layout(flats)):
+        flat = torch.cat([flats[i][begin:end] for i, begin, end in parts]).cpu()
         yield group_of_bucket(number), kind.encode() + flat.numpy().astype(kind).tobytes()
 
 
 def set_gradients(module: torch.nn.Module, sums: dict[bytes, bytes], rows: int) -> None:
-    """Give `module` the mean gradient over `rows` rows, of which `sums` are the summed buckets."""
-    parameters = parameters_of(module)
-    for parameter in parameters:
-        parameter.grad = torch.zeros(parameter.shape, dtype=parameter.dtype)
-    for number, (kind, parts) in enumerate(_layout(parameters)):
+    """Give `module` the mean gradient over `rows` rows, of which `sums` are the summed buckets, and
+    move its buffers by the mean of their ways."""
+    parameters, buffers = parameters_of(module), buffers_of(module)
+    means = [torch.zeros(n, dtype=dtype) for dtype, n in _sizes(module)]
+    for number, (kind, parts) in enumerate(_layout(means)):
         flat = torch.from_numpy(np.frombuffer(sums[group_of_bucket(number)][3:], kind).copy())
         flat = flat.double().div_(rows)
         at = 0
         for i, begin, end in parts:
-            into = parameters[i].grad.view(-1)[begin:end]
-            into.copy_(flat[at : at + end - begin])
+            means[i][begin:end].copy_(flat[at : at + end - begin])
             at += end - begin
+    for parameter, mean in zip(parameters, means[: len(parameters)], strict=True):
+        parameter.grad = mean.view(parameter.shape)
+    for buffer, mean in zip(buffers, means[len(parameters) :], strict=True):
+        moved = buffer.double() + mean.view(buffer.shape)
+        buffer.copy_(moved if buffer.is_floating_point() else moved.round())
 
 
 def check_dtypes(module: torch.nn.Module) -> None:
@@ -100,7 +138,14 @@ def check_dtypes(module: torch.nn.Module) -> None:
 
 def bucket_count(module: torch.nn.Module) -> int:
     """How many buckets the gradients of `module` make."""
-    return sum(1 for _ in _layout(parameters_of(module)))
+    flats = [torch.empty(n, dtype=dtype, device="meta") for dtype, n in _sizes(module)]
+    return sum(1 for _ in _layout(flats))
+
+
+def _sizes(module: torch.nn.Module) -> list[tuple[torch.dtype, int]]:
+    """(dtype, numbers) of all that is summed."""
+    trained = [(parameter.dtype, parameter.numel()) for parameter in parameters_of(module)]
+    return trained + [(torch.float64, buffer.numel()) for buffer in buffers_of(module)]
 
 
 def add_up(values: Iterable[bytes]) -> bytes:
@@ -118,13 +163,13 @@ def add_up(values: Iterable[bytes]) -> bytes:
 
 
 def _layout(
-    parameters: list[torch.nn.Parameter],
+    flats: Sequence[torch.Tensor],
 ) -> Iterator[tuple[str, list[tuple[int, int, int]]]]:
-    """(dtype, [(parameter, begin, end)]) for each bucket: at most BUCKET_BYTES of one dtype."""
+    """(dtype, [(tensor, begin, end)]) for each bucket: at most BUCKET_BYTES of one dtype."""
     for dtype, kind in _DTYPES.items():
-        own = [i for i, parameter in enumerate(parameters) if parameter.dtype is dtype]
+        own = [i for i, flat in enumerate(flats) if flat.dtype is dtype]
         size = BUCKET_BYTES // int(kind[2])
-        bounds = [0, *np.cumsum([parameters[i].numel() for i in own], dtype=np.int64).tolist()]
+        bounds = [0, *np.cumsum([flats[i].numel() for i in own], dtype=np.int64).tolist()]
         for first in range(0, bounds[-1], size):
             last = min(first + size, bounds[-1])
             yield (
@@ -137,7 +182,7 @@ def _layout(
             )
 
 
-def _piece(parameter: torch.nn.Parameter, begin: int, end: int) -> torch.Tensor:
+def _flat_gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
     if parameter.grad is None:
-        return torch.zeros(end - begin, dtype=parameter.dtype)
-    return parameter.grad.detach().reshape(-1)[begin:end]
+        return torch.zeros(parameter.numel(), dtype=parameter.dtype, device=parameter.device)
+    return parameter.grad.detach().reshape(-1)

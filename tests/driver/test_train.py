@@ -365,7 +365,7 @@ def exploding(lake):
         ({"sync": "hope"}, UsageError, "--sync hope: expected one of"),
         ({"early_stop": 2}, UsageError, "--early-stop needs --validation"),
         ({"dtype": "bfloat16"}, UsageError, "bfloat16"),
-        ({"device": "cuda"}, UsageError, "--device cuda: --sync gradient runs on the CPU so far"),
+        ({"device": "cuda"}, ModelError, "--device cuda: torch .* sees 0 CUDA devices here"),
         ({"inputs": ("nix",)}, InputError, "'nix'"),
     ],
 )

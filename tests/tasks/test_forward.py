@@ -9,7 +9,8 @@ import torch
 
 from mrmodel.errors import JobError
 from mrmodel.tasks.clock import Clock
-from mrmodel.tasks.forward import Failure, Forward, Success, is_out_of_memory
+from mrmodel.tasks.forward import Failure, Forward, Success
+from mrmodel.tasks.memory import is_out_of_memory
 from mrmodel.tasks.sizing import BatchSizer
 
 WINDOW = pa.RecordBatch.from_pydict({"x": [float(n) for n in range(64)]})

@@ -7,7 +7,7 @@ import torch.distributed as dist
 
 from mrmodel.errors import JobError, ModelError, ServiceError
 from mrmodel.tasks.gang_training import shares_of
-from mrmodel.tasks.gang_worker import is_lost
+from mrmodel.tasks.gang_worker import deal, is_lost
 from mrmodel.tasks.network import interface_of, own_address
 
 
@@ -46,6 +46,20 @@ def caused(error, cause):
 )
 def test_whose_fault_it_is(error, lost):
     assert is_lost(error) == lost
+
+
+@pytest.mark.parametrize(
+    ("seen", "dealt"),
+    [
+        ([["a", "b"], ["a", "b"]], ["a", "b"]),
+        ([["a"], ["b"]], ["a", "b"]),
+        ([["a", "b"], ["c"], ["a", "b"]], ["a", "c", "b"]),
+        ([["a"], ["a"]], ["a", None]),
+        ([["a"], []], ["a", None]),
+    ],
+)
+def test_every_rank_has_a_gpu_of_its_own(seen, dealt):
+    assert deal(seen) == dealt
 
 
 def test_addresses():

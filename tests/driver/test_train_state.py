@@ -1,0 +1,77 @@
+"""What training changes beside weights, and batches that memory does not allow."""
+
+import numpy as np
+import pytest
+import torch
+
+from mrmodel.errors import JobError
+
+from .test_train import MODEL, go, lake, table, weights  # noqa: F401 fixtures
+
+MORE = """
+
+class Normed(Lit):
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(4)
+        self.register_buffer("fixed", torch.rand(3))
+
+    def forward(self, x):
+        return super().forward(self.norm(x))
+
+
+class Hungry(Lit):
+    most = 20
+
+    def training_step(self, batch, batch_idx):
+        if len(batch["f"]) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().training_step(batch, batch_idx)
+
+
+class Starving(Hungry):
+    most = 0
+"""
+
+
+@pytest.fixture(autouse=True)
+def models(lake):  # noqa: F811
+    (lake / "net.py").write_text(MODEL + MORE)
+
+
+@pytest.mark.parametrize("options", [{}, {"sync": "local", "inner_steps": 1, "outer_lr": 1.0}])
+def test_running_statistics_are_the_mean_over_rows(lake, table, options):  # noqa: F811
+    """A step on each shard as one batch: BatchNorm goes a tenth of the way to the mean of each."""
+    go(lake, model="Normed", label="y", inputs=None, rounds=1, batch_size=1000, **options)
+    found = weights(lake, 1)
+    features = np.array(table["f"].to_pylist(), np.float32).astype(np.float64)
+    torch.testing.assert_close(found["norm.running_mean"], torch.tensor(0.1 * features.mean(0)))
+    assert found["norm.num_batches_tracked"] == 1
+    assert not torch.equal(found["norm.running_var"], torch.ones(4, dtype=torch.float64))
+
+
+def test_buffers_that_stay_keep_their_bits(lake):  # noqa: F811
+    go(lake, model="Normed", label="y", inputs=None, rounds=1)
+    go(lake, model="Normed", label="y", inputs=None, rounds=2, resume=True)
+    assert torch.equal(weights(lake, 1)["fixed"], weights(lake, 2)["fixed"])
+
+
+def test_batches_become_as_small_as_memory_wants(lake, capfd):  # noqa: F811
+    go(lake, model="Hungry", label="y", inputs=None, rounds=2, batch_size=64, output="less")
+    assert "out of memory: batches of 16 rows now" in capfd.readouterr().err
+    go(lake, model="Hungry", label="y", inputs=None, rounds=2, batch_size=16)
+    found, expected = weights(lake, 2, "less"), weights(lake, 2)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "text"),
+    [
+        ("Starving", {}, "out of memory on a batch of a single row"),
+        ("Hungry", {"sync": "local"}, "out of memory in a step on .* rows: .*smaller --batch-size"),
+        ("Hungry", {"sync": "allreduce"}, "smaller --batch-size"),
+    ],
+)
+def test_too_little_memory_is_named(lake, model, options, text):  # noqa: F811
+    with pytest.raises(JobError, match=text):
+        go(lake, model=model, label="y", inputs=None, **options)
