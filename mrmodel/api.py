@@ -153,6 +153,7 @@ def train(
     format: str = "auto",
     types: Mapping[str, str] | None = None,
     image_size: tuple[int, int] | None = None,
+    device: str = "auto",
     dtype: str = "float32",
     validation: PathLike | Sequence[PathLike] = (),
     max_bad: str | int = 0,
@@ -179,7 +180,7 @@ def train(
     learning = {n: v for n, v in options.items() if n in TrainSpec.__dataclass_fields__}
     execution = {n: v for n, v in options.items() if n not in learning}
     job = TrainJob(
-        _model_spec(model, model_args, weights, py_files, "cpu", dtype),
+        _model_spec(model, model_args, weights, py_files, device, dtype),
         DataSpec(_texts(data), format, _names(inputs), None, dict(types or {}), image_size),
         OutputSpec(os.fspath(output), "parquet", str(max_bad), overwrite, resume),
         ExecutionSpec.from_dict({"runner": runner, **execution}),

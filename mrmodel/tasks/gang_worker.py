@@ -62,7 +62,9 @@ class Worker:
 def train_here(words: dict[str, Any], pulse: Pulse, reporter: Reporter) -> None:
     """Train in this process, alone."""
     device = torch.device(pick_device(_wanted(words)))
-    dist.init_process_group(_backend(device), store=dist.HashStore(), rank=0, world_size=1)
+    if device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)
+    dist.init_process_group(**_backend(device), store=dist.HashStore(), rank=0, world_size=1)
     try:
         _train(words, device, pulse, reporter)
     finally:
@@ -111,7 +113,7 @@ def _join(words: dict[str, Any], patience: timedelta) -> torch.device:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group(
-        _backend(device), store=store, rank=rank, world_size=size, timeout=patience
+        **_backend(device), store=store, rank=rank, world_size=size, timeout=patience
     )
     return device
 
@@ -120,8 +122,10 @@ def _wanted(words: dict[str, Any]) -> str:
     return TaskSpec.from_dict(words["spec"]).task_model.model.device
 
 
-def _backend(device: torch.device) -> str:
-    return "nccl" if device.type == "cuda" else "gloo"
+def _backend(device: torch.device) -> dict[str, Any]:
+    if device.type == "cuda":
+        return {"backend": "nccl", "device_id": device}
+    return {"backend": "gloo"}
 
 
 def _agree(store: dist.Store, rank: int, size: int, must: bool) -> torch.device:
