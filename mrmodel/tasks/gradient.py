@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from mrmodel import storage
 from mrmodel.errors import JobError, MrmodelError
 from mrmodel.shards.shard import Shard
 from mrmodel.tasks import model as task_model
+from mrmodel.tasks.clock import Clock
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.gauge import name_of
 from mrmodel.tasks.pulse import Pulse, pulse_of
@@ -26,6 +28,8 @@ from mrmodel.tensors import wire
 from mrmodel.tensors.columns import to_batch
 from mrmodel.training.gradients import TALLY, Tally, gradient_buckets
 from mrmodel.training.module import Trainable, load_trainable
+
+PHASES = ("load", "read", "compute", "send")
 
 
 class GradientTask:
@@ -51,6 +55,7 @@ class GradientTask:
         self._on_share = on_share
         self._staging = Staging(spec.staging, spec.identity)
         self._model: Trainable | None = None
+        self.clock = Clock(PHASES)
 
     def run(self, shards: Iterable[Shard]) -> None:
         """Emit what every shard of `shards` contributes. Raises MrmodelError; its last words are
@@ -68,11 +73,18 @@ class GradientTask:
             self.reporter.flush()
 
     def _run_shard(self, shard: Shard, pulse: Pulse) -> None:
+        begun, self.clock = time.time(), Clock(PHASES)
         pulse.beat("loading the model")
-        model = self._loaded()
+        with self.clock.phase("load"):
+            model = self._loaded()
         model.module.zero_grad(set_to_none=True)
         torch.manual_seed(seed_of(self.training, shard))
         tally = self.work(model, shard, pulse)
+        with self.clock.phase("send"):
+            self._send(model, shard, tally)
+        self._staging.report_seconds("map", shard.key, begun, self.clock.seconds)
+
+    def _send(self, model: Trainable, shard: Shard, tally: Tally) -> None:
         if self.training.with_gradient:
             for group, value in gradient_buckets(model.module):
                 self._emit(wire.Record(group, shard.key, value))
@@ -85,7 +97,9 @@ class GradientTask:
             pulse.beat(f"training on {name_of(shard)}")
             tally = tally + Tally(bad=bad)
             if rows:
-                tally = tally + Tally(rows, self._add_gradient(model, batch, rows, shard, tally))
+                with self.clock.phase("compute"):
+                    loss = self._add_gradient(model, batch, rows, shard, tally)
+                tally = tally + Tally(rows, loss)
         return tally
 
     def _loaded(self) -> Trainable:
@@ -134,6 +148,9 @@ class GradientTask:
 
     def batches(self, shard: Shard) -> Iterator[tuple[dict[str, Any], int, int]]:
         """(columns, rows, bad rows met with them), with `batch_size` rows at most."""
+        return self.clock.each("read", self._read(shard))
+
+    def _read(self, shard: Shard) -> Iterator[tuple[dict[str, Any], int, int]]:
         names = self._data.arrow_schema.names
         done = 0
         for window in read_windows(self._data, shard):

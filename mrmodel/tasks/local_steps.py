@@ -45,7 +45,9 @@ class LocalTask(GradientTask):
         tally = Tally(shards=1)
         for batch, rows in self._next_batches(shard, inner.taken, local.steps):
             pulse.beat(f"training on {name_of(shard)}")
-            tally = tally + Tally(rows, self._step(model, optimizer, batch, rows, shard, tally))
+            with self.clock.phase("compute"):
+                loss = self._step(model, optimizer, batch, rows, shard, tally)
+            tally = tally + Tally(rows, loss)
             if schedule is not None:
                 schedule.step()
         if own is not None:
