@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import safetensors.torch
 
 from mrmodel import storage
 from mrmodel.driver.model_files import ModelFiles
+from mrmodel.driver.phases import Phases
 from mrmodel.driver.predict import Watcher, last_words
 from mrmodel.errors import JobError, LedgerError, MrmodelError
 from mrmodel.jobs.mr_train import MRGradient
@@ -80,12 +82,19 @@ class Passes:
         self._token = secrets.token_hex(4)
 
     def run(
-        self, data: DataSet, trainable: Trainable, number: int, with_gradient: bool = True
+        self,
+        data: DataSet,
+        trainable: Trainable,
+        number: int,
+        phases: Phases,
+        with_gradient: bool = True,
     ) -> tuple[Tally, dict[bytes, bytes]]:
-        """(what was read, the summed buckets) of round `number`, at the weights of `trainable`.
+        """(what was read, the summed buckets) of round `number`, at the weights of `trainable`;
+        what it took goes to `phases`.
 
         Raises JobError, with the words of the task that failed.
         """
+        begun = time.time()
         place = f"pass-{self._token}-{next(self._numbers):06d}"
         identity = {"pass": f"{self._name} {place}"}
         staging = Staging(storage.join(self._base, place))
@@ -109,7 +118,9 @@ class Passes:
             with self._watcher.watch(data.launcher, data.plan, len(data.shards)):
                 data.launcher.run(replace(launch, weights_bytes=2 * len(saved)))
             buckets = bucket_count(trainable.module) * with_gradient
-            return _read(staging, data, buckets, training.local is None)
+            found = _read(staging, data, buckets, training.local is None)
+            phases.add_pass(begun, staging.seconds(), time.time())
+            return found
         except MrmodelError as error:
             raise last_words(staging, error) from error
         finally:

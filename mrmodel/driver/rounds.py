@@ -12,6 +12,7 @@ from mrmodel import storage
 from mrmodel.driver import ledger
 from mrmodel.driver.model_files import ModelFiles
 from mrmodel.driver.passes import Passes
+from mrmodel.driver.phases import Phases
 from mrmodel.driver.train_steps import TrainSteps
 from mrmodel.errors import JobError
 from mrmodel.tasks.spec import LocalSteps, Training
@@ -47,7 +48,9 @@ class Rounds(TrainSteps):
         )  # fmt: skip
         for number in range(done + 1, self._train.rounds + 1):
             line = self._round(number)
+            begun = time.time()
             self._save(number)
+            line["phases"]["checkpoint"] = round(time.time() - begun, 6)
             self._checkpoints.write_metrics(line)
             self.tell(line)
             if self._is_enough(number):
@@ -90,10 +93,10 @@ class Rounds(TrainSteps):
 
     def _round(self, number: int) -> dict[str, Any]:
         """One step of the optimiser, which may look at the gradient more than once."""
-        begun = time.time()
+        begun, phases = time.time(), Phases()
         looks: list[dict[str, Any]] = []
         lr = self._optimizer.param_groups[0]["lr"]
-        self._optimizer.step(lambda: self._look(number, looks))
+        self._optimizer.step(lambda: self._look(number, looks, phases))
         if self._scheduler is not None:
             self._scheduler.step()
         seconds = time.time() - begun
@@ -110,11 +113,16 @@ class Rounds(TrainSteps):
             "seconds": round(seconds, 3),
             "rows_per_second": round(rows / max(seconds, 1e-9), 1),
         }
-        return {**line, **self._validate(number)}
+        line |= phases.line(seconds)
+        begun = time.time()
+        if self._validation is not None:
+            line |= self._validate(number)
+            line["phases"]["validation"] = round(time.time() - begun, 6)
+        return line
 
-    def _look(self, number: int, looks: list[dict[str, Any]]) -> torch.Tensor:
+    def _look(self, number: int, looks: list[dict[str, Any]], phases: Phases) -> torch.Tensor:
         """The loss at the module's weights; its gradient is the module's then."""
-        tally, sums = self._passes.run(self._data, self._trainable, number)
+        tally, sums = self._passes.run(self._data, self._trainable, number, phases)
         self._check_bad(tally)
         set_gradients(self._trainable.module, sums, tally.rows)
         most = self._train.clip if self._train.sync == "gradient" else None
@@ -140,9 +148,9 @@ class Rounds(TrainSteps):
             )
 
     def _validate(self, number: int) -> dict[str, Any]:
-        if self._validation is None:
-            return {}
-        tally, _ = self._passes.run(self._validation, self._trainable, number, with_gradient=False)
+        tally, _ = self._passes.run(
+            self._validation, self._trainable, number, Phases(), with_gradient=False
+        )
         loss = tally.loss / tally.rows
         if self._progress["best"] is None or loss < self._progress["best"]:
             self._progress = {"best": loss, "best_round": number}

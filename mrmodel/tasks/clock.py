@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
+T = TypeVar("T")
 PHASES = ("load", "read", "prepare", "forward", "write")
 
 
 class Clock:
     """``with clock.phase("forward"): ...`` adds to ``clock.seconds["forward"]``."""
 
-    def __init__(self) -> None:
-        self.seconds = dict.fromkeys(PHASES, 0.0)
+    def __init__(self, phases: Sequence[str] = PHASES) -> None:
+        self.seconds = dict.fromkeys(phases, 0.0)
         self._lock = threading.Lock()
 
     @contextmanager
@@ -24,6 +26,17 @@ class Clock:
             yield
         finally:
             self.add(name, time.perf_counter() - begun)
+
+    def each(self, name: str, items: Iterable[T]) -> Iterator[T]:
+        """The `items`; making them is the phase `name`."""
+        iterator = iter(items)
+        while True:
+            with self.phase(name):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
 
     def add(self, name: str, seconds: float) -> None:
         with self._lock:

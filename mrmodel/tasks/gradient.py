@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from mrmodel.errors import JobError, MrmodelError
 from mrmodel.models.adapters import pick_device
 from mrmodel.shards.shard import Shard
 from mrmodel.tasks import model as task_model
+from mrmodel.tasks.clock import Clock
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.gauge import name_of
 from mrmodel.tasks.memory import free_cached_memory, is_out_of_memory
@@ -30,6 +32,8 @@ from mrmodel.tensors.columns import to_batch
 from mrmodel.training.devices import same_bits
 from mrmodel.training.gradients import TALLY, BufferWays, Tally, gradient_buckets
 from mrmodel.training.module import Trainable, load_trainable
+
+PHASES = ("load", "read", "compute", "send")
 
 
 class GradientTask:
@@ -56,6 +60,7 @@ class GradientTask:
         self._staging = Staging(spec.staging, spec.identity)
         self._model: Trainable | None = None
         self.batch_size = self.training.batch_size
+        self.clock = Clock(PHASES)
 
     def run(self, shards: Iterable[Shard]) -> None:
         """Emit what every shard of `shards` contributes. Raises MrmodelError; its last words are
@@ -73,12 +78,18 @@ class GradientTask:
             self.reporter.flush()
 
     def _run_shard(self, shard: Shard, pulse: Pulse) -> None:
+        begun, self.clock = time.time(), Clock(PHASES)
         pulse.beat("loading the model")
-        model = self._loaded()
+        with self.clock.phase("load"):
+            model = self._loaded()
         buffers = BufferWays(model.module)
         with same_bits(model.device):
             tally = self._work(model, shard, pulse, buffers)
-        ways = buffers.take(tally.rows)
+        with self.clock.phase("send"):
+            self._send(model, shard, tally, buffers.take(tally.rows))
+        self._staging.report_seconds("map", shard.key, begun, self.clock.seconds)
+
+    def _send(self, model: Trainable, shard: Shard, tally: Tally, ways: list[torch.Tensor]) -> None:
         if self.training.with_gradient:
             for group, value in gradient_buckets(model.module, ways):
                 self._emit(wire.Record(group, shard.key, value))
@@ -118,7 +129,9 @@ class GradientTask:
             pulse.beat(f"training on {name_of(shard)}")
             tally = tally + Tally(bad=bad)
             if rows:
-                tally = tally + Tally(rows, self._add_gradient(model, batch, rows, shard, tally))
+                with self.clock.phase("compute"):
+                    loss = self._add_gradient(model, batch, rows, shard, tally)
+                tally = tally + Tally(rows, loss)
         return tally
 
     def _loaded(self) -> Trainable:
@@ -168,6 +181,9 @@ class GradientTask:
 
     def batches(self, shard: Shard) -> Iterator[tuple[dict[str, Any], int, int]]:
         """(columns, rows, bad rows met with them), with `batch_size` rows at most."""
+        return self.clock.each("read", self._read(shard))
+
+    def _read(self, shard: Shard) -> Iterator[tuple[dict[str, Any], int, int]]:
         names = self._data.arrow_schema.names
         done = 0
         for window in read_windows(self._data, shard):

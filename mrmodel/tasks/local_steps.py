@@ -46,7 +46,7 @@ class LocalTask(GradientTask):
         tally = Tally(shards=1)
         for batch, rows in self._next_batches(shard, inner.taken, local.steps):
             pulse.beat(f"training on {name_of(shard)}")
-            with room_for_step(rows):
+            with room_for_step(rows), self.clock.phase("compute"):
                 loss = self._step(model, optimizer, batch, rows, shard, tally)
             tally = tally + Tally(rows, loss)
             if schedule is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 
 from mrmodel.errors import MrmodelError
 from mrmodel.tasks import model as task_model
+from mrmodel.tasks.clock import Clock
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.pulse import Pulse, pulse_of
 from mrmodel.tasks.reporter import Reporter
@@ -15,6 +17,7 @@ from mrmodel.tasks.spec import TaskSpec
 from mrmodel.tasks.staging import Staging
 from mrmodel.tensors import wire
 
+PHASES = ("receive", "add", "write")
 Reduce = Callable[[Iterable[bytes]], bytes]
 
 
@@ -36,9 +39,14 @@ def reduce_groups(
     try:
         with pulse_of(spec, staging, attempt, reporter) as pulse:
             task_model.reach_code(spec.task_model)
-            for group, found in wire.grouped(records):
-                result = reduce(_values(found, pulse))
-                staging.reduced(group.hex(), result)
+            begun, clock, first = time.time(), Clock(PHASES), b""
+            for group, found in wire.grouped(clock.each("receive", records)):
+                first = first or group
+                result = _timed(clock, reduce, _values(found, pulse))
+                with clock.phase("write"):
+                    staging.reduced(group.hex(), result)
+            if spec.training and first:
+                staging.report_seconds("reduce", first.hex(), begun, clock.seconds)
     except Exception as error:
         detail = "" if isinstance(error, MrmodelError) else traceback.format_exc()
         staging.report_error(attempt, error, detail)
@@ -48,6 +56,15 @@ def reduce_groups(
 def read_reduced(staging: Staging) -> dict[bytes, bytes]:
     """What reducers wrote, by group."""
     return {bytes.fromhex(name): data for name, data in staging.read_reduced().items()}
+
+
+def _timed(clock: Clock, reduce: Reduce, values: Iterable[bytes]) -> bytes:
+    """What `reduce` makes of `values`; adding is what it does beside waiting for them."""
+    begun, received = time.perf_counter(), clock.seconds["receive"]
+    result = reduce(values)
+    waited = clock.seconds["receive"] - received
+    clock.add("add", time.perf_counter() - begun - waited)
+    return result
 
 
 def _values(records: Iterable[wire.Record], pulse: Pulse) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ nobody killed) finds the name taken and throws its own copy away, so that every 
 from __future__ import annotations
 
 import secrets
+import time
 from typing import Any
 
 from mrmodel import storage
@@ -105,6 +106,16 @@ class Staging:
             raise TakenOverError(
                 f"{self.uri} belongs to another job now: this task's driver is gone"
             )
+
+    def report_seconds(self, kind: str, name: str, begun: float, seconds: dict[str, float]) -> None:
+        """Keep what a part of the work took that ends now: `kind` is ``map`` or ``reduce``, `name`
+        the same whichever attempt does it, so that no attempt counts twice."""
+        told = {"kind": kind, "begun": begun, "ended": time.time(), "seconds": seconds}
+        storage.write_json(self.folder("seconds", f"{kind}-{name}.json"), told)
+
+    def seconds(self) -> list[dict[str, Any]]:
+        """What `report_seconds` was given."""
+        return self._read_all("seconds", lambda entry: entry.uri)
 
     def read_reduced(self) -> dict[str, bytes]:
         """What reducers made, by the names of the groups; files in the making left out."""

@@ -22,6 +22,7 @@ from mrmodel.tensors.wire import GROUP_BYTES
 BUCKET_BYTES = 8 << 20
 # after all buckets, which are numbered from 0
 TALLY = b"\xff" * GROUP_BYTES
+_KIND_BYTES = 3
 _DTYPES = {torch.float32: "<f4", torch.float64: "<f8"}
 
 
@@ -103,7 +104,7 @@ def gradient_buckets(
     flats += [way.reshape(-1) for way in ways]
     for number, (kind, parts) in enumerate(_layout(flats)):
         flat = torch.cat([flats[i][begin:end] for i, begin, end in parts]).cpu()
-        yield group_of_bucket(number), kind.encode() + flat.numpy().astype(kind).tobytes()
+        yield group_of_bucket(number), _packed(kind, flat.numpy())
 
 
 def set_gradients(module: torch.nn.Module, sums: dict[bytes, bytes], rows: int) -> None:
@@ -111,8 +112,8 @@ def set_gradients(module: torch.nn.Module, sums: dict[bytes, bytes], rows: int) 
     move its buffers by the mean of their ways."""
     parameters, buffers = parameters_of(module), buffers_of(module)
     means = [torch.zeros(n, dtype=dtype) for dtype, n in _sizes(module)]
-    for number, (kind, parts) in enumerate(_layout(means)):
-        flat = torch.from_numpy(np.frombuffer(sums[group_of_bucket(number)][3:], kind).copy())
+    for number, (_, parts) in enumerate(_layout(means)):
+        flat = torch.from_numpy(_numbers(sums[group_of_bucket(number)]).copy())
         flat = flat.double().div_(rows)
         at = 0
         for i, begin, end in parts:
@@ -151,15 +152,25 @@ def _sizes(module: torch.nn.Module) -> list[tuple[torch.dtype, int]]:
 def add_up(values: Iterable[bytes]) -> bytes:
     """The sum of buckets, or of tallies, in the order in which they come. Numbers are added in
     double precision."""
-    kind, total, tally = b"", None, Tally()
+    kind, total, tally = "", None, Tally()
     for value in values:
         if value.startswith(b"{"):
             tally = tally + Tally.from_bytes(value)
             continue
-        kind = value[:3]
-        part = np.frombuffer(value[3:], kind.decode())
+        part = _numbers(value)
+        kind = part.dtype.str
         total = part.astype(np.float64) if total is None else np.add(total, part, out=total)
-    return tally.to_bytes() if total is None else kind + total.astype(kind.decode()).tobytes()
+    return tally.to_bytes() if total is None else _packed(kind, total)
+
+
+def _numbers(value: bytes) -> np.ndarray:
+    """The numbers of a bucket, where they lie."""
+    return np.frombuffer(value, value[:_KIND_BYTES].decode(), offset=_KIND_BYTES)
+
+
+def _packed(kind: str, numbers: np.ndarray) -> bytes:
+    """A bucket of `numbers`, as `kind`."""
+    return b"".join((kind.encode(), numbers.astype(kind, copy=False)))
 
 
 def _layout(

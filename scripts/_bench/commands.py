@@ -6,8 +6,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,6 +14,8 @@ from mrmodel.errors import MrmodelError
 
 from . import agree, report, systems
 from .errors import BenchError
+from .options import hdfs_folder, positive, say, some_of, work_folder
+from .train_commands import add_train
 from .watch import CommandFailed
 from .workloads import WORKLOADS, write_data
 
@@ -28,6 +28,7 @@ examples:
   scripts/bench predict --model tabular --repeat 5          what mrmodel itself costs per row
   scripts/bench predict --runners hadoop --rows 80000       a job of about ten minutes on YARN
   scripts/bench predict --rows 500 --repeat 1 --json r.json a first look, and the raw figures
+  scripts/bench train                                       torchrun, rounds, and adding up
 
 hadoop needs a cluster: eval "$(scripts/cluster env)".
 
@@ -68,35 +69,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = predict.add_argument
     add("--model", choices=sorted(WORKLOADS), default="embed", help="default: embed")
-    add("--rows", type=_positive, help="default: as many as take half a minute")
-    add("--runners", type=_runners, default=("inline", "local"), help="default: inline,local")
-    add("--repeat", type=_positive, default=3, help="runs of each system (default 3)")
-    add(
-        "--batch-size", type=_positive, help="rows per forward pass, for all (default: the model's)"
-    )
-    add("--cores", type=_positive, default=len(os.sched_getaffinity(0)), help="default: all")
+    add("--rows", type=positive, help="default: as many as take half a minute")
+    runners = some_of(systems.RUNNERS)
+    add("--runners", type=runners, default=("inline", "local"), help="default: inline,local")
+    add("--repeat", type=positive, default=3, help="runs of each system (default 3)")
+    add("--batch-size", type=positive, help="rows per forward pass, for all (default: the model's)")
+    add("--cores", type=positive, default=len(os.sched_getaffinity(0)), help="default: all")
     add("--hdfs", metavar="URI", help="folder for rows and outputs (default: /tmp on the cluster)")
     add("--work", type=Path, metavar="DIR", help="keep rows and outputs here (default: removed)")
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
     predict.set_defaults(run=run_predict)
+    add_train(commands)
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 but received {text}")
-    return value
-
-
-def _runners(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    unknown = [name for name in names if name not in systems.RUNNERS]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"expected some of {', '.join(systems.RUNNERS)} but received {unknown[0]!r}"
-        )
-    return names
 
 
 def run_predict(options: argparse.Namespace) -> int:
@@ -117,16 +101,6 @@ def run_predict(options: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-@contextmanager
-def work_folder(named: Path | None):
-    if named:
-        named.mkdir(parents=True, exist_ok=True)
-        yield named
-        return
-    with tempfile.TemporaryDirectory(prefix="mrmodel-bench-") as folder:
-        yield Path(folder)
-
-
 def _setting(options: argparse.Namespace, folder: Path) -> systems.Setting:
     workload = WORKLOADS[options.model]
     weights = workload.weights(folder)
@@ -137,15 +111,6 @@ def _setting(options: argparse.Namespace, folder: Path) -> systems.Setting:
         systems.upload(data, storage.join(hdfs, "in"))
     batch_size = options.batch_size or workload.batch_size
     return systems.Setting(workload, data, weights, batch_size, options.cores, folder, hdfs)
-
-
-def hdfs_folder(named: str | None) -> str:
-    from mrmodel.runners.hadoop_conf import HadoopConf
-
-    if named:
-        return storage.join(named, f"mrmodel-bench-{os.getpid()}")
-    root = HadoopConf.load().get("fs.defaultFS")
-    return storage.join(root, "tmp", f"mrmodel-bench-{os.getpid()}")
 
 
 def _interleaved(options: argparse.Namespace, setting: systems.Setting) -> list[systems.Measured]:
@@ -194,7 +159,3 @@ def _told(
     )
     parts = [head, report.machine(), report.table(runs, differences)]
     return "\n\n".join([*parts, report.ratio_table(runs), report.phase_table(runs)])
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -17,9 +17,9 @@ from mrmodel.errors import MrmodelError
 from mrmodel.units import parse_size
 
 from . import big_file, watch
-from .commands import hdfs_folder, say, work_folder
 from .errors import BenchError
 from .mlp import FEATURES
+from .options import hdfs_folder, say, work_folder
 from .report import machine, markdown
 from .systems import environment
 from .watch import CommandFailed

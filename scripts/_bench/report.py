@@ -68,12 +68,13 @@ def ratio_table(runs: Sequence[Measured]) -> str:
     rows = []
     for name in by_system(runs):
         if not name.startswith("bare"):
-            cells = [_spread(ratios(runs, name, f)) for f in ("steady", "wall", "cpu")]
+            cells = [spread(ratios(runs, name, f)) for f in ("steady", "wall", "cpu")]
             rows.append([f"{name} ÷ {baseline_of(name)}", *cells, _goal(runs, name)])
     return markdown([header, *rows])
 
 
-def _spread(values: list[float]) -> str:
+def spread(values: Sequence[float]) -> str:
+    """Median (least to greatest)."""
     return f"{median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 

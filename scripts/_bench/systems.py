@@ -144,11 +144,11 @@ def _command(runner: str, setting: Setting, output: str) -> list[str]:
     if runner == "local":
         command += ["--workers", str(setting.cores), "--threads", "1"]
     if runner == "hadoop":
-        command += ["--threads", "1", "--shard-size", str(_one_task_per_file(data))]
+        command += ["--threads", "1", "--shard-size", str(one_task_per_file(data))]
     return command
 
 
-def _one_task_per_file(folder: str) -> int:
+def one_task_per_file(folder: str) -> int:
     """A shard size with which Hadoop makes each of the files in `folder` one task."""
     entries = storage.storage_for(folder).ls(folder)
     size, block = max(e.size for e in entries), entries[0].block_size or 128 << 20

@@ -239,6 +239,19 @@ def test_checkpoints_and_metrics(lake):
     assert lines[0]["rows"] == ROWS
 
 
+@pytest.mark.parametrize("sync", ["gradient", "local"])
+def test_the_phases_of_a_round(lake, sync):
+    options = {"sync": sync, "inner_steps": 5, "validation": (str(lake / "in"),)}
+    run = go(lake, rounds=2, runner="local", workers=2, **options)
+    for line in run.history:
+        phases, tasks = line["phases"], line["task_seconds"]
+        checked = [phases.pop("validation"), phases.pop("checkpoint")]
+        assert list(phases) == ["start", "map", "shuffle", "reduce", "collect", "step"]
+        assert sum(phases.values()) == pytest.approx(line["seconds"], abs=0.01)
+        assert set(tasks) == {"load", "read", "compute", "send", "receive", "add", "write"}
+        assert min([*phases.values(), *tasks.values(), *checked]) > 0
+
+
 def test_tensorboard_reads_what_metrics_say(lake):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -1,5 +1,7 @@
 """What a task is told survives the way there."""
 
+import time
+
 import pyarrow as pa
 
 from mrmodel.specs import ModelSpec
@@ -34,3 +36,17 @@ def test_a_clock_adds_up():
     clock.add("forward", 1.5)
     clock.add("forward", 0.5)
     assert clock.seconds["read"] > 0 and clock.seconds["forward"] == 2.0
+
+
+def test_a_clock_counts_the_making_of_items_alone():
+    clock = Clock(("make",))
+
+    def made():
+        for number in range(3):
+            time.sleep(0.01)
+            yield number
+
+    for number, item in enumerate(clock.each("make", made())):
+        assert item == number
+        time.sleep(0.5)
+    assert 0.03 <= clock.seconds["make"] < 0.5

@@ -73,6 +73,26 @@ def test_sums_are_taken_in_double_precision():
     assert total == np.float32(1.0002)
 
 
+@pytest.mark.parametrize("kind", ["<f4", "<f8"])
+def test_sums_to_the_last_bit(kind):
+    """As Python's own doubles are added one by one, in the order of the shards."""
+    random = np.random.default_rng(3)
+    shards = random.normal(size=(5, 1001)) * 10.0 ** random.integers(-30, 9, (5, 1001))
+    shards = shards.astype(kind)
+    shards[:, 0], shards[:, 1], shards[:, 2] = -0.0, np.inf, 1e-45
+    values = [kind.encode() + shard.tobytes() for shard in shards]
+    expected = np.array([sum_of(column) for column in shards.T.tolist()]).astype(kind)
+    assert add_up(values) == kind.encode() + expected.tobytes()
+    assert add_up(values[:1]) == values[0]
+
+
+def sum_of(numbers):
+    total = numbers[0]
+    for number in numbers[1:]:
+        total += number
+    return total
+
+
 def test_tallies_add_up():
     both = Tally(3, 1.5, 1), Tally(4, 0.25)
     assert Tally.from_bytes(add_up(tally.to_bytes() for tally in both)) == Tally(7, 1.75, 1)
