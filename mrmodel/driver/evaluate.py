@@ -69,7 +69,7 @@ def evaluation_job(
     model = replace(model, py_files=(*model.py_files, *own))
     evaluation = Evaluation(tuple(_importable(spec).to_dict() for spec in specs), **options)
     data = replace(data, keep=())
-    return Job(model, data, output, execution, MREvaluate, evaluation, reducers)
+    return Job(model, data, output, execution, MREvaluate, evaluation, reducers=reducers)
 
 
 def _importable(spec: MetricSpec) -> MetricSpec:
