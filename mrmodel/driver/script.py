@@ -24,6 +24,7 @@ from mrmodel.units import parse_batch_rows, parse_columns
 _OURS = {
     "--model", "--weights", "--inputs", "--keep", "--batch-size", "--shard-size", "--max-bad",
     "--output-format", "--label-column", "--prediction", "--metric", "--group-by", "--resamples",
+    "--resample",
 }  # fmt: skip
 _OWN = {**dict.fromkeys(_OURS, True), "--overwrite": False, "--resume": False}
 _REPLACED = {"-r", "--runner", "-o", "--output-dir"}
@@ -86,6 +87,7 @@ def _evaluate_job(script: Any) -> Job:
         prediction=options.prediction or script.PREDICTION,
         group_by=options.group_by,
         resamples=options.resamples,
+        resample=options.resample,
     )
     return replace(job, job_class=type(script))
 
