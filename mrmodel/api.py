@@ -91,6 +91,7 @@ def evaluate(
     group_by: str | None = None,
     indexes: str | None = None,
     bootstrap: int = 0,
+    resample: str = "rows",
     seed: int = 0,
     reducers: int = 1,
     runner: str = "inline",
@@ -135,6 +136,7 @@ def evaluate(
         group_by=group_by,
         indexes=indexes,
         resamples=bootstrap,
+        resample=resample,
         seed=seed,
     )
     return run_evaluate(job, ProgressWatcher() if progress else Watcher())

@@ -59,6 +59,18 @@ def parse_budget(text: str | int) -> tuple[int | None, float | None]:
     return (None, amount / 100) if value.endswith("%") else (int(amount), None)
 
 
+def parse_batch_rows(text: str, auto: int) -> int:
+    """--batch-size where it is not measured: its rows, or `auto` for that word.
+
+    Raises UsageError when `text` is neither.
+    """
+    if text == "auto":
+        return auto
+    if not (text.isdigit() and int(text)):
+        raise UsageError(f"--batch-size: expected a number of rows but received {text!r}")
+    return int(text)
+
+
 def parse_columns(text: str | None) -> tuple[str, ...] | None:
     """Column names of a comma-separated list; a name with a comma in it stands in double quotes
     (``id,"last, first"``), as in CSV. None stays None."""

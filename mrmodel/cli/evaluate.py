@@ -43,7 +43,14 @@ from mrmodel.cli.options import CONTEXT, set_up_logging
     default=0,
     show_default=True,
     metavar="N",
-    help="95% intervals from this many resamples of the rows.",
+    help="95% intervals from this many resamples.",
+)
+@click.option(
+    "--resample",
+    type=click.Choice(["rows", "shards"]),
+    default="rows",
+    show_default=True,
+    help="What --bootstrap draws; shards: rows of one shard together, where they are alike.",
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --bootstrap."
@@ -95,6 +102,7 @@ def job_of(options: dict[str, Any]) -> Any:
         group_by=options["group_by"],
         indexes=options["indexes"],
         resamples=options["bootstrap"],
+        resample=options["resample"],
         seed=options["seed"],
     )
 

@@ -161,33 +161,24 @@ def job_of(options: dict[str, Any]) -> Any:
     from mrmodel.cli.job_specs import specs_of
     from mrmodel.driver.train import TrainJob
     from mrmodel.specs import TrainSpec
+    from mrmodel.units import parse_batch_rows
 
     names = ("sync", "rounds", "label", "loss", "optimizer", "lr", "optimizer_args", "lr_schedule",
              "clip", "seed", "early_stop", "keep_last", "inner_steps", "outer_lr",
              "outer_momentum", "gang_timeout")  # fmt: skip
     train_spec = TrainSpec(
         **{name: options[name] for name in names},
-        batch_size=_batch_size(options["batch_size"]),
+        # not measured, as for predictions: it decides the last bits of the sums
+        batch_size=parse_batch_rows(options["batch_size"], TrainSpec.batch_size),
         validation=tuple(options["validation"]),
     )
     return TrainJob(*specs_of(options), train_spec, options["reducers"])
 
 
-def _batch_size(text: str) -> int:
-    from mrmodel.errors import UsageError
-    from mrmodel.specs import TrainSpec
-
-    # not measured, as for predictions: it decides the last bits of the sums
-    if text == "auto":
-        return TrainSpec.batch_size
-    if not (text.isdigit() and int(text)):
-        raise UsageError(f"--batch-size: expected a number of rows but received {text!r}")
-    return int(text)
-
-
 def _run(options: dict[str, Any]) -> None:
     import json
 
+    from mrmodel.driver import summary
     from mrmodel.driver.predict import Watcher
     from mrmodel.driver.progress import ProgressWatcher
     from mrmodel.driver.train import train as run_train
@@ -199,19 +190,4 @@ def _run(options: dict[str, Any]) -> None:
     if options["as_json"]:
         click.echo(json.dumps(run.to_dict(), indent=2))
     elif not options["quiet"]:
-        click.echo("\n".join(_summary(run)))
-
-
-def _summary(run: Any) -> list[str]:
-    from mrmodel.units import duration
-
-    loss = "" if run.loss is None else f"{run.loss:.6g}"
-    if run.validation_loss is not None:
-        loss += f", validation {run.validation_loss:.6g} (best in round {run.best_round})"
-    facts = {
-        "rounds": f"{run.rounds}" + (f", then stopped: {run.stopped}" if run.stopped else ""),
-        "loss": loss or "nothing was left to train",
-        "time": f"{duration(run.seconds)} on {run.runner}",
-        "output": run.output,
-    }
-    return [f"{name:<15}{text}" for name, text in facts.items()]
+        click.echo("\n".join(summary.training_lines(run)))

@@ -23,9 +23,10 @@ from mrmodel.driver.predict import Job, Steps, Watcher
 from mrmodel.driver.run import Run
 from mrmodel.driver.signals import terminate_is_interrupt
 from mrmodel.driver.target import Target
-from mrmodel.errors import LedgerError
+from mrmodel.errors import LedgerError, UsageError
 from mrmodel.jobs.mr_evaluate import MREvaluate
 from mrmodel.metrics.building import check
+from mrmodel.metrics.collector import ROWS, SHARDS
 from mrmodel.metrics.names import MetricSpec, parse_metric
 from mrmodel.shards.plan import Plan
 from mrmodel.shards.shard import Shard
@@ -33,6 +34,9 @@ from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec
 from mrmodel.tasks.reduce import read_reduced
 from mrmodel.tasks.spec import Evaluation
 from mrmodel.users import hadoop_user
+
+_ENOUGH_SHARDS = 10
+_SHOWN = 5
 
 _SCHEMA = pa.schema(
     [
@@ -61,6 +65,7 @@ def evaluation_job(
 
     Raises UsageError for a metric that there is not, or with arguments that it does not take.
     """
+    _check_resample(options.get("resample", ROWS), options.get("resamples", 0))
     specs = [parse_metric(text) for text in metrics]
     for spec in specs:
         check(spec)
@@ -69,7 +74,14 @@ def evaluation_job(
     model = replace(model, py_files=(*model.py_files, *own))
     evaluation = Evaluation(tuple(_importable(spec).to_dict() for spec in specs), **options)
     data = replace(data, keep=())
-    return Job(model, data, output, execution, MREvaluate, evaluation, reducers)
+    return Job(model, data, output, execution, MREvaluate, evaluation, reducers=reducers)
+
+
+def _check_resample(kind: str, resamples: int) -> None:
+    if kind not in (ROWS, SHARDS):
+        raise UsageError(f"--resample {kind}: expected {ROWS} or {SHARDS}")
+    if kind == SHARDS and not resamples:
+        raise UsageError(f"--resample {SHARDS} needs --bootstrap N: the number of resamples")
 
 
 def _importable(spec: MetricSpec) -> MetricSpec:
@@ -120,6 +132,21 @@ class EvaluateSteps(Steps):
     def options(self, plan: Plan) -> dict[str, Any]:
         return {**super().options(plan), "evaluation": self._job.evaluation.to_dict()}
 
+    def check_shards(self, shards: tuple[Shard, ...]) -> None:
+        if self._job.evaluation.resample != SHARDS:
+            return
+        if len(shards) == 1:
+            raise UsageError(
+                f"--resample {SHARDS}: the input is one shard, which has no spread: expected "
+                f"several (a smaller --shard-size makes more), or --resample {ROWS}"
+            )
+        if 0 < len(shards) < _ENOUGH_SHARDS:
+            self._watcher.say(
+                f"--resample {SHARDS}: the intervals come from {len(shards)} shards, and are most "
+                f"often too narrow with fewer than {_ENOUGH_SHARDS}: a smaller --shard-size makes "
+                f"more"
+            )
+
     def keep_output(self, target: Target, wanted: set[str]) -> None:
         """Nothing: an output has measures, but not the states that they are made of."""
 
@@ -137,10 +164,23 @@ class EvaluateSteps(Steps):
         ledger.check(plan, records)
         measures = _measures(target)
         _check_rows(measures, ledger.total(records)["ok"])
+        self._tell_of_few_shards(measures, len(shards))
         run = replace(self._describe(target, files, plan, records, kept), measures=measures)
         more = {"part-00000.parquet": _as_parquet(measures)}
         commit.assemble(target, records, run.to_dict(), run.success, more)
         return self._publish(target, run)
+
+    def _tell_of_few_shards(self, measures: list[dict[str, Any]], planned: int) -> None:
+        """Those whose rows lie in fewer shards than there are."""
+        few = [m for m in measures if m["shards"] < min(_ENOUGH_SHARDS, planned)]
+        if few and self._job.evaluation.resample == SHARDS:
+            names = ["(all)" if m["overall"] else str(m["group"]) for m in few]
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            self._watcher.say(
+                f"--resample {SHARDS}: fewer than {_ENOUGH_SHARDS} shards have rows of "
+                f"{', '.join(names[:_SHOWN])}{more}: such intervals are most often too narrow, and "
+                f"that of one shard is left out"
+            )
 
 
 def _measures(target: Target) -> list[dict[str, Any]]:

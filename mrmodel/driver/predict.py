@@ -104,6 +104,7 @@ class Steps:
         shards = self._launcher.shards(
             plan, shard_size, self._job.execution, self._earlier_shards(target, plan)
         )
+        self.check_shards(shards)
         already = self._already_complete(target, shards)
         if already:
             return already
@@ -130,6 +131,9 @@ class Steps:
     def also(self) -> tuple[str, ...]:
         """Columns to read that are neither the model's nor kept."""
         return ()
+
+    def check_shards(self, shards: tuple[Shard, ...]) -> None:
+        """Raise UsageError where the job makes no sense for `shards`."""
 
     def options(self, plan: Plan) -> dict[str, Any]:
         """What, besides model and code, decides what a finished shard holds."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mrmodel.driver.run import Run
 from mrmodel.tasks.clock import PHASES
 from mrmodel.units import duration
+
+if TYPE_CHECKING:
+    from mrmodel.driver.train_steps import TrainRun
 
 _SHOWN_ERRORS = 3
 _MESSAGE = 100
@@ -24,6 +29,20 @@ def lines(run: Run) -> list[str]:
     }
     shown = [f"{name:<15}{text}" for name, text in facts.items() if text]
     return shown + _errors(run)
+
+
+def training_lines(run: TrainRun) -> list[str]:
+    """The summary of a training, line by line."""
+    loss = "" if run.loss is None else f"{run.loss:.6g}"
+    if run.validation_loss is not None:
+        loss += f", validation {run.validation_loss:.6g} (best in round {run.best_round})"
+    facts = {
+        "rounds": f"{run.rounds}" + (f", then stopped: {run.stopped}" if run.stopped else ""),
+        "loss": loss or "nothing was left to train",
+        "time": f"{duration(run.seconds)} on {run.runner}",
+        "output": run.output,
+    }
+    return [f"{name:<15}{text}" for name, text in facts.items()]
 
 
 def _precise(seconds: float) -> str:

@@ -64,7 +64,8 @@ class MREvaluate(MRReduced):
         self.add_passthru_arg("--prediction", help="the model's output column to score")
         self.add_passthru_arg("--metric", action="append", help="NAME[:k=v,...]; repeatable")
         self.add_passthru_arg("--group-by", help="measure each of this column's values, too")
-        self.add_passthru_arg("--resamples", type=int, default=0, help="of the rows (bootstrap)")
+        self.add_passthru_arg("--resamples", type=int, default=0, help="for 95%% intervals")
+        self.add_passthru_arg("--resample", default="rows", help="what is drawn: rows or shards")
 
 
 if __name__ == "__main__":

@@ -44,15 +44,19 @@ class MRPredict(MRJob):
         self.add_passthru_arg("--model", help="file.py:Name, package.module:Name or a .pt2 file")
         self.add_passthru_arg("--weights", help="safetensors or state dict, file or folder")
         self.add_passthru_arg("--inputs", help="columns the model reads: COL,...")
-        self.add_passthru_arg("--keep", help="columns joined to the output: COL,...")
         self.add_passthru_arg("--batch-size", default="auto", help="auto or a number of rows")
         self.add_passthru_arg("--shard-size", default="128MB", help="bytes per map task")
         self.add_passthru_arg("--max-bad", default="0", help="bad rows allowed: N or P%%")
-        self.add_passthru_arg("--output-format", default="parquet", choices=["parquet", "jsonl"])
         self.add_passthru_arg("--overwrite", action="store_true", help="replace the output")
         self.add_passthru_arg("--resume", action="store_true", help="run what is not finished")
         self.add_file_arg("--task-spec", help="what tasks are told (made by the driver)")
         self.add_file_arg("--files-by-split", help="files that Hadoop cuts (made by the driver)")
+        self.configure_output()
+
+    def configure_output(self) -> None:
+        """Add the options that say what a row of the output is."""
+        self.add_passthru_arg("--keep", help="columns joined to the output: COL,...")
+        self.add_passthru_arg("--output-format", default="parquet", choices=["parquet", "jsonl"])
 
     def steps(self) -> list[MRStep]:
         return [MRStep(mapper=self.mapper)]

@@ -3,12 +3,17 @@
 The bootstrap is that of Efron (1979), with the row counts of each resample drawn as independent
 Poisson(1) numbers, so that one pass over the rows does (Chamandy et al., "Estimating uncertainty
 for massive data streams", 2012). The counts come from the seed and the shard, not from the attempt.
+
+Rows that were made together are less different than those of other shards, and an interval that
+takes them one by one is too narrow. The cluster bootstrap draws whole shards (Cameron, Gelbach &
+Miller, "Bootstrap-based improvements for inference with clustered errors", 2008): a count for each
+shard, which the reducers need but the mappers do not.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +27,7 @@ from mrmodel.metrics.names import MetricSpec
 from mrmodel.metrics.states import Merge, state_of
 from mrmodel.tensors.wire import Record, group_of
 
+ROWS, SHARDS = "rows", "shards"  # what a bootstrap draws
 OVERALL = ""  # of all rows; the names of groups are JSON
 
 
@@ -35,16 +41,19 @@ class _Group:
 
 @dataclass
 class Collector:
-    """Takes in the rows of one shard. `resamples` is the bootstrap's number, 0 for none."""
+    """Takes in the rows of one shard. `resamples` is the bootstrap's number, 0 for none, and
+    `resample` what it draws, ROWS or SHARDS."""
 
     specs: Sequence[MetricSpec]
     resamples: int
     seed: int
     shard: str
+    resample: str = ROWS
     _groups: dict[str, _Group] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._random = np.random.default_rng([self.seed, int(self.shard, 16)])
+        self._random = _random_of(self.seed, self.shard)
+        self._copies = self.resamples if self.resample == ROWS else 0
 
     def add(
         self, predictions: Any, labels: Any, groups: Sequence[Any] | None = None, *more: Any
@@ -52,7 +61,7 @@ class Collector:
         """Rows: tensors or lists of one length. `groups` has the group of each, None where there
         are none; `more` are further arguments of the metrics' update."""
         rows = len(labels)
-        counts = self._random.poisson(1.0, (self.resamples, rows))
+        counts = self._random.poisson(1.0, (self._copies, rows))
         columns = (predictions, labels, *more)
         self._add(OVERALL, columns, np.arange(rows), counts)
         for name, indices in _rows_by_group(groups).items():
@@ -74,7 +83,7 @@ class Collector:
 
     def _fresh(self, predictions: Any) -> list[list[Any]]:
         self.specs = [completed(spec, predictions) for spec in self.specs]
-        return [[build(spec) for _ in range(1 + self.resamples)] for spec in self.specs]
+        return [[build(spec) for _ in range(1 + self._copies)] for spec in self.specs]
 
     def records(self) -> list[Record]:
         """What reducers get of this shard: a record for each group."""
@@ -91,15 +100,26 @@ class Collector:
             for key, value in state_of(metric).items()
         }
         about = {"group": name, "rows": group.rows, "metrics": [s.to_dict() for s in self.specs]}
+        if self.resample == SHARDS:
+            about["often"] = how_often(self.seed, self.shard, self.resamples)
         # one entry: safetensors writes several in any order, and bytes must be the same
         return safetensors.torch.save(tensors, {"about": json.dumps(about)})
 
 
+def how_often(seed: int, shard: str, resamples: int) -> list[int]:
+    """How often `shard` is in each of the resamples of shards."""
+    return _random_of(seed, shard).poisson(1.0, resamples).tolist()
+
+
+def _random_of(seed: int, shard: str) -> np.random.Generator:
+    return np.random.default_rng([seed, int(shard, 16)])
+
+
 class GroupMerge:
-    """The states of one group, taken in shard by shard."""
+    """The states of one group, taken in shard by shard. `resample` is what was drawn of them."""
 
     def __init__(self) -> None:
-        self.name = OVERALL
+        self.name, self.resample = OVERALL, ROWS
         self.rows = self.shards = 0
         self._specs: list[MetricSpec] = []
         self._merges: list[list[Merge]] = []
@@ -115,17 +135,24 @@ class GroupMerge:
         self.rows += about["rows"]
         self.shards += 1
         self._check(about["group"], specs)
+        self.resample = SHARDS if "often" in about else ROWS
         for (number, copy), state in _states(tensors).items():
-            of_metric = self._merges[number]
-            while len(of_metric) <= copy:
-                of_metric.append(Merge(build(specs[number])))
-            of_metric[copy].add(state)
+            self._merge(number, copy).add(state)
+            for resample, often in enumerate(about.get("often", ()), 1):
+                for _ in range(often):
+                    self._merge(number, resample).add(state)
 
-    def metrics(self) -> list[tuple[MetricSpec, list[Any]]]:
-        """Each metric in the state that all shards together give, and its resamples'."""
+    def _merge(self, number: int, copy: int) -> Merge:
+        of_metric = self._merges[number]
+        while len(of_metric) <= copy:
+            of_metric.append(Merge(build(self._specs[number])))
+        return of_metric[copy]
+
+    def metrics(self) -> list[tuple[MetricSpec, Iterator[Any]]]:
+        """Each metric in the state that all shards together give, and its resamples', once: those
+        that are large need not all be there. Resamples without a row are left out."""
         return [
-            (spec, [merge.result() for merge in merges])
-            for spec, merges in zip(self._specs, self._merges, strict=True)
+            (spec, _results(merges)) for spec, merges in zip(self._specs, self._merges, strict=True)
         ]
 
     def _check(self, name: str, specs: list[MetricSpec]) -> None:
@@ -135,6 +162,14 @@ class GroupMerge:
                 f"{self.name} but {[s.text for s in specs]} of {name}; give the metrics' "
                 f"arguments (task, num_classes) with --metric"
             )
+
+
+def _results(merges: list[Merge]) -> Iterator[Any]:
+    yield merges.pop(0).result()
+    while merges:
+        merge = merges.pop(0)
+        if merge.has_rows:
+            yield merge.result()
 
 
 def _about(value: bytes) -> dict[str, Any]:

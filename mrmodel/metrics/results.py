@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
-from mrmodel.metrics.collector import OVERALL, GroupMerge
+from mrmodel.metrics.collector import OVERALL, SHARDS, GroupMerge
 
 _INTERVAL = (2.5, 97.5)  # percent
 
@@ -22,13 +22,16 @@ def group_result(values: Iterable[bytes]) -> dict[str, Any]:
 
     Each metric is ``{"name", "text", "value"}``, with ``low`` and ``high``, the 95 % interval by
     percentiles of the resamples, where there are such. A value is a number, a list of numbers, or
-    None for what is not a number.
+    None for what is not a number, as are the bounds of a group of one shard that resamples of
+    shards would give.
     """
     merge = GroupMerge()
     for value in values:
         merge.add(value)
+    tells = merge.resample != SHARDS or merge.shards > 1
     metrics = [
-        {"name": spec.name, "text": spec.text, **_result(found)} for spec, found in merge.metrics()
+        {"name": spec.name, "text": spec.text, **_result(found, tells)}
+        for spec, found in merge.metrics()
     ]
     return {
         "group": json.loads(merge.name) if merge.name else None,
@@ -44,13 +47,17 @@ def group_json(values: Iterable[bytes]) -> bytes:
     return json.dumps(group_result(values), ensure_ascii=False).encode()
 
 
-def _result(found: list[Any]) -> dict[str, Any]:
+def _result(found: Iterator[Any], tells: bool) -> dict[str, Any]:
+    """The first of `found` and an interval by the others, which are resamples; no bounds unless
+    they say something of the spread (`tells`)."""
     value, *resamples = [_number(metric) for metric in found]
     result = {"value": _plain(value)}
-    if resamples:
+    if not resamples:
+        return result
+    low = high = np.full_like(value, np.nan)
+    if tells:
         low, high = np.nanpercentile(np.stack(resamples), _INTERVAL, axis=0)
-        result |= {"low": _plain(low), "high": _plain(high)}
-    return result
+    return {**result, "low": _plain(low), "high": _plain(high)}
 
 
 def _number(metric: Any) -> np.ndarray:

@@ -63,6 +63,11 @@ class Merge:
             else:
                 self._merged[name] = state[name]
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether any state that was taken in has seen a row."""
+        return self._updates > 0
+
     def result(self) -> Any:
         """The metric in the state that all rows together give."""
         for name, value in self._merged.items():

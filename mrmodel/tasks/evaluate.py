@@ -66,7 +66,9 @@ class MetricWriter(ShardWriter):
         self._folder = folder
         self._evaluation = evaluation
         specs = [MetricSpec.from_dict(spec) for spec in evaluation.metrics]
-        self._collector = Collector(specs, evaluation.resamples, evaluation.seed, shard.key)
+        self._collector = Collector(
+            specs, evaluation.resamples, evaluation.seed, shard.key, evaluation.resample
+        )
 
     @property
     def part_name(self) -> str | None:

@@ -50,7 +50,8 @@ class TaskData(Spec):
 class Evaluation(Spec):
     """What to measure. `metrics` are `MetricSpec`s as dicts; `prediction` names the output of the
     model that is held against the column `label` (None: its only one); `indexes` the column that
-    retrieval metrics take; `resamples` is the bootstrap's number of them."""
+    retrieval metrics take; `resamples` is the bootstrap's number of them, of ``rows`` or of whole
+    ``shards`` as `resample` says."""
 
     metrics: tuple[dict[str, Any], ...]
     label: str
@@ -59,6 +60,7 @@ class Evaluation(Spec):
     indexes: str | None = None
     resamples: int = 0
     seed: int = 0
+    resample: str = "rows"
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,22 @@ def test_json_of_groups_and_intervals(evaluate):
     assert low <= high
 
 
+def test_resamples_of_shards(evaluate, lake):
+    code, out, err = evaluate(*MSE, "--bootstrap", "5", "--resample", "shards")
+    assert (code, out) == (2, "")
+    assert "Error: --resample shards: the input is one shard" in err
+    table = pa.table({"x": [1.0], "truth": [2.5], "g": ["a"]})
+    pq.write_table(table, lake / "more.parquet")
+    code, out, err = evaluate(lake / "more.parquet", *MSE, "--bootstrap", "5", "--resample",
+                              "shards", "--shard-size", "1", "--group-by", "g")  # fmt: skip
+    assert code == 0, err
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[1][:3] == ["(all)", "4", "mean_squared_error"] and "to" in lines[1]
+    assert lines[3][-3:] == ["–", "to", "–"]  # b is in one shard alone
+    assert "mrmodel: --resample shards: the intervals come from 2 shards" in err
+    assert "mrmodel: --resample shards: fewer than 10 shards have rows of b: such" in err
+
+
 def test_two_metrics_of_one_name(evaluate):
     _, out, _ = evaluate(*MSE, "--metric", "mean_squared_error:squared=false", "--json")
     assert list(json.loads(out)["metrics"]) == [

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import safetensors.torch
 from sklearn.datasets import load_digits
 
 from mrmodel import storage as st
 from tests.jobs.test_mr_gradients import csv_lines, results, run_job, write_parts
 from tests.jobs.test_mr_nearest import json_lines
+from tests.jobs.test_mr_train import DATA, GRADIENT
 
 from .test_mr_array_sum import finished_jobs
 
@@ -126,3 +128,17 @@ def test_statistics(cluster, places, digits):
         assert wanted["count"] + wanted["nulls"] == ROWS
         assert there[column].pop("quantiles") == pytest.approx(wanted.pop("quantiles"))
         assert there[column] == pytest.approx(wanted)
+
+
+def test_training(cluster, root, tmp_path):
+    st.write_bytes(f"{root}/train/digits.parquet", DATA.read_bytes())
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in GRADIENT.items()]
+    there = ["-r", "hadoop", "--python-bin", sys.executable, f"{root}/train"]
+    places = {str(tmp_path): ["-r", "inline", DATA], root: there}
+    with ran_there(cluster, jobs=GRADIENT["rounds"]):
+        for place, arguments in places.items():
+            run_job("mr_train.py", *options, *arguments, "--output-dir", f"{place}/checkpoints")
+    path = "checkpoints/round-000002/weights.safetensors"
+    inline, found = (safetensors.torch.load(st.read_bytes(f"{place}/{path}")) for place in places)
+    for name, wanted in inline.items():
+        np.testing.assert_allclose(found[name], wanted, rtol=1e-4, atol=1e-6)

@@ -13,8 +13,10 @@ from mrmodel.tensors.wire import group_of
 SHARDS = ["00000000000000a1", "00000000000000b2", "00000000000000c3"]
 
 
-def collector(shard=SHARDS[0], resamples=0, metrics=("mean_squared_error",), seed=0):
-    return Collector([parse_metric(text) for text in metrics], resamples, seed, shard)
+def collector(
+    shard=SHARDS[0], resamples=0, metrics=("mean_squared_error",), seed=0, resample="rows"
+):
+    return Collector([parse_metric(text) for text in metrics], resamples, seed, shard, resample)
 
 
 def drawn(rows=300, seed=1):
@@ -103,6 +105,37 @@ def test_a_resample_without_rows_does_no_harm():
     (result,) = results([part]).values()
     assert result["metrics"][0] == {"name": "mean_squared_error", "text": "mean_squared_error",
                                     "value": 1.0, "low": 1.0, "high": 1.0}  # fmt: skip
+
+
+def test_resamples_without_rows_are_left_out():
+    """Of a shard that is in 63 % of the resamples, the others would have an accuracy of 0."""
+    parts = [collector(shard, 50, ("accuracy",), resample="shards") for shard in SHARDS[:2]]
+    for part in parts:
+        part.add(torch.tensor([1, 0]), torch.tensor([1, 0]), ["x", "x"])
+    for result in results(parts).values():
+        (metric,) = result["metrics"]
+        assert (metric["value"], metric["low"], metric["high"]) == (1.0, 1.0, 1.0)
+
+
+def test_one_shard_has_no_interval():
+    part = collector(resamples=20, resample="shards")
+    part.add(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 0.0]))
+    (result,) = results([part]).values()
+    assert result["metrics"][0] == {"name": "mean_squared_error", "text": "mean_squared_error",
+                                    "value": 2.5, "low": None, "high": None}  # fmt: skip
+    part = collector(resamples=20, resample="shards", metrics=("confusion_matrix:task=binary",))
+    part.add(torch.tensor([0, 1]), torch.tensor([0, 0]))
+    (result,) = results([part]).values()
+    assert result["metrics"][0]["low"] == [[None, None], [None, None]]
+
+
+def test_shards_travel_without_their_resamples():
+    def size(resamples, resample):
+        part = collector(resamples=resamples, resample=resample)
+        part.add(*drawn())
+        return len(part.records()[0].value)
+
+    assert size(500, "shards") < size(0, "rows") + 4000 < size(500, "rows") / 10
 
 
 def test_labels_out_of_range_are_named():
