@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from mrmodel.errors import JobError, MrmodelError
 from mrmodel.models.adapters import pick_device
 from mrmodel.shards.shard import Shard
 from mrmodel.tasks import model as task_model
+from mrmodel.tasks.bad_rows import BadRows
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.gauge import name_of
 from mrmodel.tasks.memory import free_cached_memory, is_out_of_memory
@@ -56,6 +58,7 @@ class GradientTask:
         self._staging = Staging(spec.staging, spec.identity)
         self._model: Trainable | None = None
         self.batch_size = self.training.batch_size
+        self.bad_rows: BadRows | None = None
 
     def run(self, shards: Iterable[Shard]) -> None:
         """Emit what every shard of `shards` contributes. Raises MrmodelError; its last words are
@@ -76,13 +79,23 @@ class GradientTask:
         pulse.beat("loading the model")
         model = self._loaded()
         buffers = BufferWays(model.module)
-        with same_bits(model.device):
+        with same_bits(model.device), self._letters(shard):
             tally = self._work(model, shard, pulse, buffers)
         ways = buffers.take(tally.rows)
         if self.training.with_gradient:
             for group, value in gradient_buckets(model.module, ways):
                 self._emit(wire.Record(group, shard.key, value))
         self._emit(wire.Record(TALLY, shard.key, tally.to_bytes()))
+
+    @contextmanager
+    def _letters(self, shard: Shard) -> Iterator[None]:
+        """Within, the bad rows that are read are written down, where that is asked for."""
+        if not self.training.letters:
+            yield
+            return
+        attempt, data_format = self._context.attempt, self._data.format
+        with BadRows(self._staging, attempt, shard, data_format) as self.bad_rows:
+            yield
 
     def _work(self, model: Trainable, shard: Shard, pulse: Pulse, buffers: BufferWays) -> Tally:
         """`work`, from the beginning again with smaller batches where memory runs out: what has
@@ -170,7 +183,8 @@ class GradientTask:
         """(columns, rows, bad rows met with them), with `batch_size` rows at most."""
         names = self._data.arrow_schema.names
         done = 0
-        for window in read_windows(self._data, shard):
+        windows = read_windows(self._data, shard)
+        for window in self.bad_rows.watch(windows) if self.bad_rows else windows:
             yield {}, 0, len(window.bad)
             yield from ((b, len(next(iter(b.values()))), 0) for b in self._cut(window.batch, names))
             done += window.nbytes
