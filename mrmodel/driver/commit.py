@@ -46,8 +46,8 @@ def assemble(
     store.mkdir(staging.folder("final"))
     storage.write_json(staging.folder("final.json"), {r["shard"]: r["output"] for r in records})
     map_parallel(lambda record: _move_part(staging, record), records)
-    first_rows = _first_rows(records)
-    map_parallel(lambda record: _write_bad(staging, record, first_rows[record["shard"]]), records)
+    first = first_rows(records)
+    map_parallel(lambda record: _write_bad(staging, record, first[record["shard"]]), records)
     for name, data in (more or {}).items():
         storage.write_bytes(staging.folder("final", name), data)
     map_parallel(
@@ -120,7 +120,7 @@ def _keep(target: Target, record: Record) -> None:
 def _copy_bad(target: Target, record: Record, folder: str) -> None:
     """The dead letters with rows counted from the piece again, as a task writes them."""
     lines = storage.read_bytes(storage.join(target.uri, record["bad"]))
-    shifted = _shift(lines, -record.get("first_row", 0))
+    shifted = shift(lines, -record.get("first_row", 0))
     storage.write_bytes(storage.join(folder, "bad.jsonl"), shifted)
 
 
@@ -130,27 +130,30 @@ def _move_part(staging: Staging, record: Record) -> None:
         storage.storage_for(staging.uri).rename(source, staging.folder("final", record["output"]))
 
 
-def _write_bad(staging: Staging, record: Record, first_row: int) -> None:
+def _write_bad(staging: Staging, record: Record, first_row: int | None) -> None:
     if record["bad"]:
         lines = storage.read_bytes(staging.folder("done", record["shard"], "bad.jsonl"))
-        storage.write_bytes(staging.folder("final", record["bad"]), _shift(lines, first_row))
+        storage.write_bytes(staging.folder("final", record["bad"]), shift(lines, first_row))
 
 
-def _first_rows(records: list[Record]) -> dict[str, int]:
-    """Shard → the number of rows of its file before it, where its reader could not know."""
-    before: dict[str, int] = {}
+def first_rows(records: list[Record]) -> dict[str, int | None]:
+    """Shard → the number of rows of its file before it, where its reader could not know; None
+    where nobody does, as one before it was not read to its end. `records` are in input order."""
+    before: dict[str, int | None] = {}
     first = {}
     for record in records:
         uri, counts = record["pieces"][0]["uri"], record.get("counts_from_piece", False)
-        first[record["shard"]] = before.get(uri, 0) if counts else 0
-        record["first_row"] = first[record["shard"]]
-        before[uri] = before.get(uri, 0) + record["rows"]["in"]
+        known, rows = before.get(uri, 0), record["rows"]["in"]
+        first[record["shard"]] = record["first_row"] = known if counts else 0
+        before[uri] = None if known is None or rows is None else known + rows
     return first
 
 
-def _shift(lines: bytes, rows: int) -> bytes:
-    """Dead letters with `rows` added to their row numbers."""
+def shift(lines: bytes, rows: int | None) -> bytes:
+    """Dead letters with `rows` added to their row numbers; without these where that is None."""
     if rows == 0:
         return lines
     letters = [json.loads(line) for line in lines.splitlines()]
-    return json_lines({**letter, "row": letter["row"] + rows} for letter in letters)
+    return json_lines(
+        {**letter, "row": None if rows is None else letter["row"] + rows} for letter in letters
+    )

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from mrmodel import storage
+from mrmodel.driver.dead_letters import keep_letters
 from mrmodel.driver.model_files import ModelFiles
 from mrmodel.driver.passes import DataSet
 from mrmodel.driver.predict import last_words
@@ -107,7 +108,10 @@ class Gang(TrainSteps):
             ):
                 data.launcher.run(launch)
         except MrmodelError as error:
-            raise last_words(staging, error) from error
+            told = last_words(staging, error)
+            keep_letters(staging, data.plan.sources, self._checkpoints.uri)
+            raise told from error
+        keep_letters(staging, data.plan.sources, self._checkpoints.uri)
         return self._why_early()
 
     def _why_early(self) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 import safetensors.torch
 
 from mrmodel import storage
+from mrmodel.driver.dead_letters import keep_letters
 from mrmodel.driver.model_files import ModelFiles
 from mrmodel.driver.phases import Phases
 from mrmodel.driver.predict import Watcher, last_words
@@ -61,12 +62,14 @@ def open_data(
 
 
 class Passes:
-    """Runs passes, one after the other, each with a staging folder of its own below `base`."""
+    """Runs passes, one after the other, each with a staging folder of its own below `base`. The
+    bad rows that they meet are written to the folder `checkpoints`: by the first, which meets all,
+    or by each, where none may."""
 
     def __init__(
         self,
         base: str,
-        name: str,
+        checkpoints: str,
         files: ModelFiles,
         execution: ExecutionSpec,
         training: Training,
@@ -74,10 +77,12 @@ class Passes:
         folder: Path,
         watcher: Watcher,
     ):
-        self._base, self._name, self._files = base, name, files
+        self._base, self._checkpoints, self._files = base, checkpoints, files
+        self._name = storage.basename(checkpoints)
         self._execution, self._training, self._reducers = execution, training, reducers
         self._folder, self._watcher = folder, watcher
         self._numbers = itertools.count()
+        self._knows_bad = False
         # tasks of a driver that was killed may still write: not where this one reads
         self._token = secrets.token_hex(4)
 
@@ -112,11 +117,15 @@ class Passes:
             round=number,
             with_gradient=with_gradient,
             local=self._training.local if with_gradient else None,
+            letters=with_gradient and not self._knows_bad,
         )
         try:
             launch = self._launch(data, staging, identity, training, place)
             with self._watcher.watch(data.launcher, data.plan, len(data.shards)):
                 data.launcher.run(replace(launch, weights_bytes=2 * len(saved)))
+            if training.letters:
+                keep_letters(staging, data.plan.sources, self._checkpoints)
+                self._knows_bad = training.local is None
             buckets = bucket_count(trainable.module) * with_gradient
             found = _read(staging, data, buckets, training.local is None)
             phases.add_pass(begun, staging.seconds(), time.time())

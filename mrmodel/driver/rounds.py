@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from mrmodel import storage
 from mrmodel.driver import ledger
 from mrmodel.driver.model_files import ModelFiles
 from mrmodel.driver.passes import Passes
@@ -43,7 +42,7 @@ class Rounds(TrainSteps):
 
     def rounds(self, files: ModelFiles, done: int) -> str | None:
         self._passes = Passes(
-            self._base, storage.basename(self._checkpoints.uri), files, self._job.execution,
+            self._base, self._checkpoints.uri, files, self._job.execution,
             self._training(), self._job.reducers, self._folder, self._watcher,
         )  # fmt: skip
         for number in range(done + 1, self._train.rounds + 1):
@@ -142,10 +141,7 @@ class Rounds(TrainSteps):
     def _check_bad(self, tally: Tally) -> None:
         rows = {"in": tally.rows + tally.bad, "bad": tally.bad}
         if not ledger.allows(self._job.output.max_bad, rows):
-            raise JobError(
-                f"{tally.bad} of {rows['in']} rows cannot be read or lack a value: mend them, or "
-                f"allow so many with --max-bad"
-            )
+            raise JobError(self._checkpoints.bad(tally.bad, rows["in"]))
 
     def _validate(self, number: int) -> dict[str, Any]:
         tally, _ = self._passes.run(

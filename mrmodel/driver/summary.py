@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mrmodel.driver.run import Run
 from mrmodel.tasks.clock import PHASES
+from mrmodel.training.checkpoints import BAD
 from mrmodel.units import duration
 
 if TYPE_CHECKING:
@@ -39,10 +40,11 @@ def training_lines(run: TrainRun) -> list[str]:
     facts = {
         "rounds": f"{run.rounds}" + (f", then stopped: {run.stopped}" if run.stopped else ""),
         "loss": loss or "nothing was left to train",
+        "bad rows": f"{run.bad:,}, in {run.output}/{BAD}" if run.bad else "",
         "time": f"{duration(run.seconds)} on {run.runner}",
         "output": run.output,
     }
-    return [f"{name:<15}{text}" for name, text in facts.items()]
+    return [f"{name:<15}{text}" for name, text in facts.items() if text]
 
 
 def _precise(seconds: float) -> str:

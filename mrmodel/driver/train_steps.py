@@ -40,7 +40,8 @@ class TrainJob:
 @dataclass(frozen=True)
 class TrainRun:
     """What training did. `history` has the lines of metrics.jsonl that this run added; `stopped`
-    says why it ended before the last round, if it did."""
+    says why it ended before the last round, if it did; `bad` counts the rows that the last round
+    could not take, which are in ``_bad``."""
 
     output: str
     runner: str
@@ -50,6 +51,7 @@ class TrainRun:
     best_round: int | None
     seconds: float
     stopped: str | None = None
+    bad: int = 0
     history: list[dict[str, Any]] = field(default_factory=list, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -205,6 +207,7 @@ class TrainSteps:
             best_round=self._progress["best_round"],
             seconds=round(time.time() - self._started, 3),
             stopped=stopped,
+            bad=last.get("bad", 0),
             history=self._history,
         )
 

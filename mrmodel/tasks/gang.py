@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch.distributed import TCPStore
 
 from mrmodel.errors import GangError, JobError, MrmodelError
 from mrmodel.shards.shard import Shard
+from mrmodel.tasks.bad_rows import BadRows, countable
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.gang_worker import LOST, Worker, train_here
 from mrmodel.tasks.gauge import name_of
@@ -32,7 +33,7 @@ from mrmodel.tasks.reporter import Reporter
 from mrmodel.tasks.row_cache import write_rows
 from mrmodel.tasks.spec import Gang, TaskSpec, Training
 from mrmodel.tasks.staging import GANG, Staging, TakenOverError
-from mrmodel.tasks.windows import read_windows
+from mrmodel.tasks.windows import Window, read_windows
 from mrmodel.training.checkpoints import Checkpoints
 
 _LOOK = 1.0  # seconds between two looks at the others
@@ -103,18 +104,20 @@ class GangTask:
             "rank": rank,
             "attempt": self._context.attempt,
             "own_address": own_address(self._staging.uri),
-            "rows": self._cache(shard, folder / "rows", pulse),
+            "rows": self._cache(shard, folder / "rows", pulse, letters=True),
             "validation": validation,
             "threads": self._spec.threads or self._context.vcores or os.cpu_count() or 1,
         }
 
-    def _cache(self, shard: Shard, path: Path, pulse: Pulse) -> dict[str, Any]:
+    def _cache(
+        self, shard: Shard, path: Path, pulse: Pulse, letters: bool = False
+    ) -> dict[str, Any]:
         data = self._spec.task_data
         bad = 0
 
         def batches() -> Iterable[Any]:
             nonlocal bad
-            for window in read_windows(data, shard):
+            for window in self._windows(shard, letters):
                 pulse.beat(f"reading {name_of(shard)}")
                 bad += len(window.bad)
                 self._reporter.count(bytes_read=window.nbytes, rows_bad=len(window.bad))
@@ -122,6 +125,16 @@ class GangTask:
 
         write_rows(path, data.arrow_schema, batches())
         return {"path": str(path), "bad": bad}
+
+    def _windows(self, shard: Shard, letters: bool) -> Iterator[Window]:
+        """The windows of `shard`, whose bad rows are written down with `letters`."""
+        data, attempt = self._spec.task_data, self._context.attempt
+        if not letters:
+            yield from read_windows(data, shard)
+            return
+        for one in countable(shard, data.format):
+            with BadRows(self._staging, attempt, one, data.format) as bad_rows:
+                yield from bad_rows.watch(read_windows(data, one))
 
     def _join(self, pulse: Pulse) -> _Generation | None:
         """Take part in a generation and wait until it is whole; None when training is done."""

@@ -89,10 +89,7 @@ class GangTraining:
         if gang.validation:
             _check_books("validation", gang.validation_rows, sum(self._tests), sum(bad_tests))
         if not within_budget(gang.max_bad, self._bad, sum(rows) + self._bad):
-            raise TooManyBadRowsError(
-                f"{self._bad} of {sum(rows) + self._bad} rows cannot be read or lack a value: mend "
-                f"them, or allow so many with --max-bad"
-            )
+            raise TooManyBadRowsError(self._checkpoints.bad(self._bad, sum(rows) + self._bad))
         if 0 in rows:
             raise JobError(
                 f"worker {rows.index(0)} of {self._world} has no rows to train on: use fewer "

@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from mrmodel.errors import JobError, MrmodelError
 from mrmodel.models.adapters import pick_device
 from mrmodel.shards.shard import Shard
 from mrmodel.tasks import model as task_model
+from mrmodel.tasks.bad_rows import BadRows
 from mrmodel.tasks.clock import Clock
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.gauge import name_of
@@ -61,6 +63,7 @@ class GradientTask:
         self._model: Trainable | None = None
         self.batch_size = self.training.batch_size
         self.clock = Clock(PHASES)
+        self.bad_rows: BadRows | None = None
 
     def run(self, shards: Iterable[Shard]) -> None:
         """Emit what every shard of `shards` contributes. Raises MrmodelError; its last words are
@@ -83,7 +86,7 @@ class GradientTask:
         with self.clock.phase("load"):
             model = self._loaded()
         buffers = BufferWays(model.module)
-        with same_bits(model.device):
+        with same_bits(model.device), self._letters(shard):
             tally = self._work(model, shard, pulse, buffers)
         with self.clock.phase("send"):
             self._send(model, shard, tally, buffers.take(tally.rows))
@@ -94,6 +97,16 @@ class GradientTask:
             for group, value in gradient_buckets(model.module, ways):
                 self._emit(wire.Record(group, shard.key, value))
         self._emit(wire.Record(TALLY, shard.key, tally.to_bytes()))
+
+    @contextmanager
+    def _letters(self, shard: Shard) -> Iterator[None]:
+        """Within, the bad rows that are read are written down, where that is asked for."""
+        if not self.training.letters:
+            yield
+            return
+        attempt, data_format = self._context.attempt, self._data.format
+        with BadRows(self._staging, attempt, shard, data_format) as self.bad_rows:
+            yield
 
     def _work(self, model: Trainable, shard: Shard, pulse: Pulse, buffers: BufferWays) -> Tally:
         """`work`, from the beginning again with smaller batches where memory runs out: what has
@@ -186,7 +199,8 @@ class GradientTask:
     def _read(self, shard: Shard) -> Iterator[tuple[dict[str, Any], int, int]]:
         names = self._data.arrow_schema.names
         done = 0
-        for window in read_windows(self._data, shard):
+        windows = read_windows(self._data, shard)
+        for window in self.bad_rows.watch(windows) if self.bad_rows else windows:
             yield {}, 0, len(window.bad)
             yield from ((b, len(next(iter(b.values()))), 0) for b in self._cut(window.batch, names))
             done += window.nbytes

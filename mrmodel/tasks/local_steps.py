@@ -55,7 +55,7 @@ class LocalTask(GradientTask):
             own.step()
         inner.save(inner.taken + local.steps)
         _leave_way(model, start, tally.rows)
-        return tally
+        return tally + Tally(bad=self.bad_rows.count if self.bad_rows else 0)
 
     def _step(
         self,

@@ -13,6 +13,7 @@ from mrmodel.errors import JobError, LedgerError, MrmodelError
 from mrmodel.formats.base import ReadOptions
 from mrmodel.shards.shard import Shard
 from mrmodel.tasks import model as task_model
+from mrmodel.tasks.bad_rows import counts_from_piece
 from mrmodel.tasks.clock import Clock
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.gauge import Gauge, name_of
@@ -166,8 +167,7 @@ class PredictTask:
             "elapsed": round(elapsed, 6),
             "begun": self._begun,
             "bytes": shard.length,
-            # a reader of lines cannot know how many lines lie before its piece
-            "counts_from_piece": self._data.format != "parquet" and shard.pieces[0].start > 0,
+            "counts_from_piece": counts_from_piece(shard, self._data.format),
             "batch_size": self._sizer.rows,
             "attempt": self._context.attempt,
             "host": self._context.host,

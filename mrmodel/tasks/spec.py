@@ -122,7 +122,7 @@ class Training(Spec):
     """One pass over the rows. `weights` is the URI of the safetensors file with the weights at
     which gradients are taken (only the loss, without `with_gradient`); `label` and `loss` are for
     modules without a training_step; `local` is a `LocalSteps`, where steps are taken from them;
-    `gang` a `Gang`, where tasks train together."""
+    `gang` a `Gang`, where tasks train together. With `letters` bad rows are written down."""
 
     weights: str
     round: int
@@ -133,6 +133,7 @@ class Training(Spec):
     with_gradient: bool = True
     local: dict[str, Any] | None = None
     gang: dict[str, Any] | None = None
+    letters: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ CHECKPOINTS/
   metrics.jsonl                        a line per round
   tensorboard/                         the same for TensorBoard
   _inner/round-000012/SHARD.tensors    with --sync local: each shard's own optimiser
+  _bad/part-00003.jsonl                the rows that could not be trained on, of a shard
   _mrmodel/shards.json                 how the input was cut: a resumed job adds up in that order
 
 A round is written beside and renamed, `latest` last: a kill leaves the rounds before whole.
@@ -34,7 +35,8 @@ WEIGHTS = "weights.safetensors"
 _OPTIMIZER = "optimizer.tensors"  # safetensors, but not a part of --weights
 _STATE = "state.json"
 INNER = "_inner"
-_OWN = ("_mrmodel", INNER, "latest", "metrics.jsonl", "tensorboard")
+BAD = "_bad"
+_OWN = ("_mrmodel", INNER, BAD, "latest", "metrics.jsonl", "tensorboard")
 _INNER_ROUNDS = 2  # that of the latest checkpoint, and one before, in case that one is damaged
 
 
@@ -91,6 +93,13 @@ class Checkpoints:
                 f"checkpoints {self.uri} exist already: use --resume to go on from the latest, "
                 f"--overwrite to begin anew, or name another folder"
             )
+
+    def bad(self, rows: int, of: int) -> str:
+        """For people with more bad rows than they allow: what to do."""
+        return (
+            f"{rows} of {of} rows cannot be read or lack a value, see {self.folder(BAD)}: mend "
+            f"them, or allow so many with --max-bad"
+        )
 
     def rounds(self) -> list[int]:
         """The rounds that are there."""
@@ -181,9 +190,10 @@ class Checkpoints:
         storage.write_json(uri, [shard.to_dict() for shard in shards])
 
     def read_shards(self) -> tuple[Shard, ...]:
-        """How the input was cut; nothing where it never was."""
+        """How the input was cut; nothing where it never was, or no round was made of it: it may
+        have been mended since."""
         uri = self.folder("_mrmodel", "shards.json")
-        if not storage.exists(uri):
+        if not storage.exists(uri) or not self.rounds():
             return ()
         return tuple(Shard.from_dict(shard) for shard in storage.read_json(uri))
 

@@ -94,7 +94,7 @@ def test_the_model_may_come_from_the_command_line(run, lake):
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("colour = 1", "unknown key 'colour': expected one of batch-size, "),
+        ("colour = 1", "unknown key 'colour': expected one of aggregate, batch-size, "),
         ("inputs_ = 'x'", "unknown key 'inputs_'"),
         ("types = 'x=int64'", "unknown key 'types'"),
         ("[predict]", "unknown key 'predict'"),
