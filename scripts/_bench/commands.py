@@ -14,7 +14,7 @@ from pathlib import Path
 from mrmodel import storage
 from mrmodel.errors import MrmodelError
 
-from . import agree, report, systems
+from . import agree, language, language_report, report, systems
 from .errors import BenchError
 from .watch import CommandFailed
 from .workloads import WORKLOADS, write_data
@@ -28,6 +28,7 @@ examples:
   scripts/bench predict --model tabular --repeat 5          what mrmodel itself costs per row
   scripts/bench predict --runners hadoop --rows 80000       a job of about ten minutes on YARN
   scripts/bench predict --rows 500 --repeat 1 --json r.json a first look, and the raw figures
+  scripts/bench language --device cuda --runner inline      local steps against synchronous ones
 
 hadoop needs a cluster: eval "$(scripts/cluster env)".
 
@@ -54,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
-        description="How near mrmodel comes to the bare torch loop.",
+        description="How near mrmodel comes to the bare torch loop, and local training to "
+        "synchronous.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -79,7 +81,42 @@ def _parser() -> argparse.ArgumentParser:
     add("--work", type=Path, metavar="DIR", help="keep rows and outputs here (default: removed)")
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
     predict.set_defaults(run=run_predict)
+    _add_language(commands)
     return parser
+
+
+def _add_language(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "language",
+        help="a language model by mrmodel train --sync local and --sync allreduce",
+        description="A small GPT on this machine's documentation: steps of each shard, averaged in "
+        "rounds (DiLoCo), against synchronous training on the same tokens.",
+    )
+    add = parser.add_argument
+    add("--bytes", type=_positive, default=9_000_000, help="text to collect (default 9 MB)")
+    add("--text", type=Path, metavar="DIR", help="what examples/language/collect.py has written")
+    add("--context", type=_positive, default=128, help="bytes of a window (default 128)")
+    add("--width", type=_positive, default=256, help="of the model (default 256)")
+    add("--layers", type=_positive, default=4, help="(default 4)")
+    add("--heads", type=_positive, default=4, help="(default 4)")
+    add("--shards", type=_positive, default=8, help="(default 8)")
+    add("--batch-size", type=_positive, default=16, help="windows of a shard's step (default 16)")
+    add("--inner-steps", type=_positive, default=125, help="steps of a round (default 125)")
+    add("--rounds", type=_positive, default=32, help="(default 32)")
+    add("--lr", type=float, default=2e-3, help="after warm-up, of both (default 0.002)")
+    add("--warmup", type=_positive, default=200, metavar="STEPS", help="(default 200)")
+    add("--clip", type=float, default=1.0, metavar="NORM", help="of gradients (default 1)")
+    add("--outer-lr", type=float, default=0.7, help="(default 0.7)")
+    add("--outer-momentum", type=float, default=0.9, help="(default 0.9)")
+    add("--workers", type=_positive, default=1, help="that train synchronously (default 1)")
+    add("--runner", choices=("inline", "local"), default="local", help="of rounds (default local)")
+    add("--device", default="cpu", help="auto, cpu or cuda (default cpu)")
+    add("--seed", type=int, default=0)
+    add("--work", type=Path, metavar="DIR", help="keep text and checkpoints (default: removed)")
+    add("--json", type=Path, metavar="FILE", help="write the figures")
+    add("--figures", type=Path, metavar="FILE", help="train nothing: tell what --json has written")
+    add("--svg", type=Path, metavar="FILE", help="plot both curves (needs matplotlib)")
+    parser.set_defaults(run=run_language)
 
 
 def _positive(text: str) -> int:
@@ -115,6 +152,21 @@ def run_predict(options: argparse.Namespace) -> int:
     for name, value in wrong.items():
         print(f"bench: the output of {name} differs by {value:.1e}", file=sys.stderr)
     return 1 if wrong else 0
+
+
+def run_language(options: argparse.Namespace) -> int:
+    if options.svg and not language_report.can_plot():
+        raise BenchError("--svg needs matplotlib: pip install -e .[bench], or --json alone")
+    if options.figures:
+        results = language.Results.read(options.figures)
+    else:
+        with work_folder(options.work) as folder:
+            results = language.compare(options, folder.absolute())
+    if options.svg:
+        language_report.plot(results, options.svg)
+    parts = [language_report.told(results), report.machine(), language_report.table(results)]
+    print("\n\n".join(parts if not options.figures else parts[::2]))
+    return 0
 
 
 @contextmanager
