@@ -111,6 +111,7 @@ def _add_language(commands: argparse._SubParsersAction) -> None:
     add("--workers", type=_positive, default=1, help="that train synchronously (default 1)")
     add("--runner", choices=("inline", "local"), default="local", help="of rounds (default local)")
     add("--device", default="cpu", help="auto, cpu or cuda (default cpu)")
+    add("--threads", type=_positive, help="torch threads of a task (default: mrmodel's)")
     add("--seed", type=int, default=0)
     add("--work", type=Path, metavar="DIR", help="keep text and checkpoints (default: removed)")
     add("--json", type=Path, metavar="FILE", help="write the figures")

@@ -41,7 +41,8 @@ class Setting:
     workers: int
     runner: str
     device: str
-    rows: int = 0  # of each shard
+    threads: int | None
+    rows: int  # of each shard
 
     @property
     def steps(self) -> int:
@@ -125,7 +126,7 @@ def _prepared(options: argparse.Namespace, folder: Path) -> Setting:
     return Setting(
         options.shards, options.batch_size, options.inner_steps, options.rounds, model["context"],
         model, {"lr": options.outer_lr, "momentum": options.outer_momentum}, options.clip,
-        options.seed, options.workers, options.runner, options.device, each,
+        options.seed, options.workers, options.runner, options.device, options.threads, each,
     )  # fmt: skip
 
 
@@ -165,7 +166,7 @@ def _local(setting: Setting, folder: Path) -> Trained:
         # as many as shards come out even, or as there are cores for
         cores = len(os.sched_getaffinity(0))
         workers = [n for n in range(1, cores + 1) if setting.shards % n == 0]
-        args += ["--workers", workers[-1], "--threads", max(1, cores // setting.shards)]
+        args += ["--workers", workers[-1]]
     lines, seconds = _train("local", args, setting, folder)
     shards = json.loads((folder / "local" / "_mrmodel" / "shards.json").read_text())
     each = setting.inner_steps * setting.batch * setting.shards
@@ -205,6 +206,7 @@ def _train(
         *("--model-args", json.dumps(setting.model), "--seed", setting.seed),
         *("--device", setting.device, "--shard-size", size, "--keep-last", 1, *args),
     ]
+    command += ["--threads", setting.threads] if setting.threads else []
     command = list(map(str, command))
     language_report.say(" ".join(command))
     began = time.time()

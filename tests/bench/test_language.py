@@ -73,7 +73,8 @@ def test_both_ways_go_through_the_same_tokens(tmp_path):
     figures = tmp_path / "figures.json"
     model = ("--context", "32", "--width", "16", "--layers", "1", "--heads", "2", "--warmup", "2")
     size = ("--bytes", "80000", "--batch-size", "4", "--inner-steps", "4", "--rounds", "2")
-    done = bench(*model, *size, "--runner", "inline", "--json", figures, "--work", tmp_path / "w")
+    where = ("--runner", "inline", "--threads", "1", "--work", tmp_path / "w")
+    done = bench(*model, *size, *where, "--json", figures)
     assert done.returncode == 0, done.stderr
     assert "bytes that 8 workers contribute" in done.stdout
     told = json.loads(figures.read_text())
