@@ -14,6 +14,7 @@ from mrmodel.errors import MrmodelError
 
 from . import agree, report, systems
 from .errors import BenchError
+from .language_commands import add_language
 from .options import hdfs_folder, positive, say, some_of, work_folder
 from .train_commands import add_train
 from .watch import CommandFailed
@@ -29,6 +30,7 @@ examples:
   scripts/bench predict --runners hadoop --rows 80000       a job of about ten minutes on YARN
   scripts/bench predict --rows 500 --repeat 1 --json r.json a first look, and the raw figures
   scripts/bench train                                       torchrun, rounds, and adding up
+  scripts/bench language --device cuda --runner inline      local steps against synchronous ones
 
 hadoop needs a cluster: eval "$(scripts/cluster env)".
 
@@ -80,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
     predict.set_defaults(run=run_predict)
     add_train(commands)
+    add_language(commands)
     return parser
 
 
