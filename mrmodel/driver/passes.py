@@ -122,7 +122,9 @@ class Passes:
         try:
             launch = self._launch(data, staging, identity, training, place)
             with self._watcher.watch(data.launcher, data.plan, len(data.shards)):
-                data.launcher.run(replace(launch, weights_bytes=2 * len(saved)))
+                data.launcher.run(
+                    replace(launch, weights_bytes=2 * len(saved), round_weights=weights)
+                )
             if training.letters:
                 keep_letters(staging, data.plan.sources, self._checkpoints)
                 self._knows_bad = training.local is None

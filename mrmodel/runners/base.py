@@ -27,7 +27,8 @@ class Launch:
     code; `weights` the local path or URI of the weights; `finished` the keys of the shards that
     need not run; `kind` is the command; `reducers` the number of reduce tasks, 0 where there is
     nothing to reduce; `patience`, where all tasks must run at once, a task per shard, the seconds
-    that this may take to come about."""
+    that this may take to come about. `round_weights` is the URI of the weights of this job alone,
+    which the training in `spec` names, too."""
 
     job_class: type
     spec: TaskSpec
@@ -43,6 +44,7 @@ class Launch:
     kind: str = "predict"
     reducers: int = 0
     patience: float | None = None
+    round_weights: str | None = None
 
     @property
     def remaining(self) -> list[Shard]:

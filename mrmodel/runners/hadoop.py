@@ -29,7 +29,7 @@ from mrmodel.runners import yarn
 from mrmodel.runners.base import Launch, Snapshot
 from mrmodel.runners.hadoop_conf import HadoopConf, check_resource_manager, hadoop_binary
 from mrmodel.runners.hadoop_errors import explain
-from mrmodel.runners.shipping import Shipment, ship
+from mrmodel.runners.shipping import ROUND_WEIGHTS, Shipment, ship, ship_round
 from mrmodel.runners.sim import write_manifest
 from mrmodel.runners.streaming import Submission, Submissions
 from mrmodel.runners.together import Together
@@ -144,9 +144,10 @@ class HadoopLauncher:
         self, launch: Launch, spec_file: Path, shipment: Shipment, user: str
     ) -> list[Callable[[], None]]:
         """What has to be submitted, as functions."""
+        own = ship_round(launch.round_weights)
         common = [
             *_common_args(launch, user),
-            *_files_args(shipment),
+            *_files_args(replace(shipment, files=(*shipment.files, *([own] if own else [])))),
             "--task-spec",
             str(spec_file),
         ]
@@ -329,7 +330,10 @@ def _shipped_spec(launch: Launch, shipment: Shipment) -> TaskSpec:
         weights_links=shipment.links,
         weights_is_folder=shipment.weights_is_folder,
     )
-    return replace(launch.spec, model=shipped.to_dict())
+    spec = replace(launch.spec, model=shipped.to_dict())
+    if ship_round(launch.round_weights):
+        spec = replace(spec, training={**(spec.training or {}), "weights": ROUND_WEIGHTS})
+    return spec
 
 
 def _write_files(path: Path, split: HadoopPlan) -> Path:

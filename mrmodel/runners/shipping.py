@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from mrmodel.models.weights import resolve_weights
 
 _CHUNK = 8 << 20
 _ARCHIVES = (".tar.gz", ".tgz", ".zip")
+# that means nothing else in Hadoop's list of files
+_PLAIN = re.compile(r"[\w:/.@+~-]+", re.ASCII)
+ROUND_WEIGHTS = "round.safetensors"
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,13 @@ def ship(
             path = root / name if is_folder else root
             files.append(f"{_put_file(cache, path)}#{links[name]}")
     return Shipment(tuple(files), links, is_folder, _put_env(cache, env) if env else None)
+
+
+def ship_round(uri: str | None) -> str | None:
+    """``URI#NAME`` for the weights of a round, `uri`, which each node then fetches once, whatever
+    the number of its tasks; None where there are none, or its name cannot stand in a list: tasks
+    read it themselves then."""
+    return f"{uri}#{ROUND_WEIGHTS}" if uri and _PLAIN.fullmatch(uri) else None
 
 
 def _put_env(cache: str, env: str) -> str:

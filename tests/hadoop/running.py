@@ -242,6 +242,12 @@ def counters(cluster, application):
     }
 
 
+def configuration(cluster, application):
+    """name → value: what a finished job was configured with."""
+    found = _history(cluster, application, "conf")["conf"]["property"]
+    return {entry["name"]: entry["value"] for entry in found}
+
+
 def attempts(cluster, application):
     """Attempt id → state, of all map tasks of a finished job."""
     tasks = _history(cluster, application, "tasks")["tasks"]["task"]

@@ -82,6 +82,18 @@ def test_sums_travel_as_bytes(undisturbed, cluster, root):
     assert tasks["MAP_OUTPUT_BYTES"] <= 4 * (parameters + 300)
 
 
+def test_each_node_fetches_the_weights_once(undisturbed, cluster):
+    """Hadoop's distributed cache brings them: tasks find a file in their folder."""
+    (application, *_) = applications(cluster, "whole")
+    found = running.configuration(cluster, application)
+    assert "/weights.safetensors#round.safetensors" in found["mapreduce.job.cache.files"]
+
+
+def test_a_name_that_no_list_can_hold(data, root):
+    """Tasks read the weights themselves then."""
+    train(data, f"{root}/name, with # and ü", "--rounds", "1")
+
+
 def test_a_killed_mapper_changes_no_bit(undisturbed, data, root, cluster, tmp_path):
     train(data, f"{root}/killed", notes=tmp_path)
     assert (tmp_path / "dead").exists()

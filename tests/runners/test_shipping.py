@@ -7,7 +7,7 @@ import pytest
 
 from mrmodel.errors import UsageError
 from mrmodel.runners.mrjob_fs import NativeFilesystem
-from mrmodel.runners.shipping import ship
+from mrmodel.runners.shipping import ship, ship_round
 from tests.driver.helpers import names
 
 
@@ -52,6 +52,17 @@ def test_environments(tmp_path):
     for wrong in ("no.tar.gz", "env.rar"):
         with pytest.raises(UsageError, match="--env .*expected an archive"):
             ship(None, None, str(tmp_path / wrong), "me", str(tmp_path / "hdfs"))
+
+
+def test_weights_of_a_round():
+    uri = "hdfs://nn:8020/a-b/.run_1.mrmodel/weights.safetensors"
+    assert ship_round(uri) == f"{uri}#round.safetensors"
+    assert ship_round(None) is None
+
+
+@pytest.mark.parametrize("name", ["a b", "a,b", "a#b", "a%20b", "{a}", "ü", "a*"])
+def test_a_name_that_hadoops_list_of_files_cannot_hold(name):
+    assert ship_round(f"hdfs://nn/{name}/weights.safetensors") is None
 
 
 def test_mrjobs_calls(tmp_path):
