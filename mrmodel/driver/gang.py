@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 from collections.abc import Iterator
@@ -201,10 +200,7 @@ class Gang(TrainSteps):
 
     def lines_after(self, number: int) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl of the rounds after `number`."""
-        uri = self._checkpoints.folder("metrics.jsonl")
-        text = storage.read_bytes(uri).decode() if storage.exists(uri) else ""
-        lines = [json.loads(line) for line in text.splitlines()]
-        return [line for line in lines if line["round"] > number]
+        return [line for line in self._checkpoints.read_metrics() if line["round"] > number]
 
     def tell(self, line: dict[str, Any]) -> None:
         loss, best = line.get("validation_loss"), self._progress["best"]

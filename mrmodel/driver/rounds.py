@@ -48,6 +48,7 @@ class Rounds(TrainSteps):
         for number in range(done + 1, self._train.rounds + 1):
             line = self._round(number)
             begun = time.time()
+            self._checkpoints.write_metrics(line)
             self._save(number)
             line["phases"]["checkpoint"] = round(time.time() - begun, 6)
             self._checkpoints.write_metrics(line)

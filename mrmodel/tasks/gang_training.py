@@ -261,8 +261,8 @@ class GangTraining:
         )
 
     def _write(self, checkpoint: Checkpoint, line: dict[str, Any]) -> None:
-        self._checkpoints.save(checkpoint)
         self._checkpoints.write_metrics(line)
+        self._checkpoints.save(checkpoint)
         if self._gang.keep_last:
             self._checkpoints.keep_last(self._gang.keep_last)
 

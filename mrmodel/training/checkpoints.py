@@ -198,13 +198,20 @@ class Checkpoints:
         return tuple(Shard.from_dict(shard) for shard in storage.read_json(uri))
 
     def write_metrics(self, line: dict[str, Any]) -> None:
-        """Add `line` to metrics.jsonl, in place of lines of the same or later rounds."""
+        """Add `line` to metrics.jsonl, in place of lines of the same or later rounds.
+
+        Call it before `save`: killed in between, a round that is done again has its line replaced;
+        the other way round, a round that is not done again would have none.
+        """
+        kept = [one for one in self.read_metrics() if one["round"] < line["round"]]
+        data = "".join(json.dumps(one) + "\n" for one in [*kept, line])
+        storage.write_bytes(self.folder("metrics.jsonl"), data.encode())
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl."""
         uri = self.folder("metrics.jsonl")
         text = storage.read_bytes(uri).decode() if storage.exists(uri) else ""
-        lines = [json.loads(one) for one in text.splitlines() if one.strip()]
-        kept = [one for one in lines if one["round"] < line["round"]]
-        data = "".join(json.dumps(one) + "\n" for one in [*kept, line])
-        storage.write_bytes(uri, data.encode())
+        return [json.loads(one) for one in text.splitlines() if one.strip()]
 
 
 def _own_memory(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

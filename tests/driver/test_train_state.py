@@ -1,10 +1,13 @@
 """What training changes beside weights, and batches that memory does not allow."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from mrmodel.errors import JobError
+from mrmodel.training.checkpoints import Checkpoints
 
 from .test_train import MODEL, go, lake, table, weights  # noqa: F401 fixtures
 
@@ -75,3 +78,23 @@ def test_batches_become_as_small_as_memory_wants(lake, capfd):  # noqa: F811
 def test_too_little_memory_is_named(lake, model, options, text):  # noqa: F811
     with pytest.raises(JobError, match=text):
         go(lake, model=model, label="y", inputs=None, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"sync": "local"}, {"sync": "allreduce", "workers": 1}])
+def test_a_kill_between_line_and_checkpoint(lake, monkeypatch, options):  # noqa: F811
+    """The round is done again, and metrics.jsonl has each once."""
+    options = {"model": "Lit", "label": "y", "inputs": None, **options}
+    save = Checkpoints.save
+
+    def killed(self, checkpoint):
+        if checkpoint.round == 2:
+            raise SystemExit("killed")
+        save(self, checkpoint)
+
+    monkeypatch.setattr(Checkpoints, "save", killed)
+    with pytest.raises(SystemExit):
+        go(lake, **options)
+    monkeypatch.setattr(Checkpoints, "save", save)
+    go(lake, resume=True, **options)
+    lines = (lake / "ck" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["round"] for line in lines] == [1, 2, 3]
