@@ -13,6 +13,7 @@ from mrmodel import storage
 from mrmodel.errors import MrmodelError
 
 from . import agree, report, systems
+from .equality_commands import add_equal
 from .errors import BenchError
 from .language_commands import add_language
 from .options import hdfs_folder, positive, say, some_of, work_folder
@@ -82,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
     predict.set_defaults(run=run_predict)
     add_train(commands)
+    add_equal(commands)
     add_language(commands)
     return parser
 
