@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -17,6 +18,7 @@ from mrjob.step import StepFailedException
 
 from mrmodel.errors import JobError, TaskKilledError
 from mrmodel.runners.base import Launch
+from mrmodel.runners.fork_server import ForkedProcess, fork_server
 from mrmodel.runners.sim import OneTaskPerFile, SimLauncher
 from mrmodel.shards.balance import even_shards
 from mrmodel.shards.plan import Source
@@ -52,7 +54,7 @@ class LocalRunner(OneTaskPerFile, LocalMRJobRunner):
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
-        self._processes: set[subprocess.Popen] = set()
+        self._processes: set[ForkedProcess | subprocess.Popen] = set()
         self._lock = threading.Lock()
         self._stopping = False
 
@@ -84,11 +86,7 @@ class LocalRunner(OneTaskPerFile, LocalMRJobRunner):
         with self._lock:
             if self._stopping:
                 return
-            # a session of its own: Ctrl-C on the terminal is the driver's to handle
-            process = subprocess.Popen(
-                args, stdin=stdin, stdout=stdout, stderr=stderr, cwd=wd, env=env,
-                start_new_session=True,
-            )  # fmt: skip
+            process = _start(args, stdin, stdout, stderr, wd, env)
             self._processes.add(process)
         code = process.wait()
         if code and not self._stopping:
@@ -105,6 +103,26 @@ class LocalRunner(OneTaskPerFile, LocalMRJobRunner):
                 process.wait(KILL_AFTER)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def _start(
+    args: list[str],
+    stdin: IO[bytes],
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+    wd: str,
+    env: dict[str, str],
+) -> ForkedProcess | subprocess.Popen:
+    """A process in a session of its own: Ctrl-C on the terminal is the driver's to handle."""
+    server = fork_server() if args[0] == sys.executable else None
+    if server is not None:
+        try:
+            return server.start(args[1:], stdin, stdout, stderr, wd, env)
+        except OSError:  # somebody killed it: the next job has a new one
+            fork_server.cache_clear()
+    return subprocess.Popen(
+        args, stdin=stdin, stdout=stdout, stderr=stderr, cwd=wd, env=env, start_new_session=True
+    )
 
 
 def _gave_up(failed: WorkerFailed, attempts: int) -> JobError:
@@ -125,6 +143,9 @@ class LocalLauncher(SimLauncher):
     """As many worker processes as cores, one torch thread each unless told otherwise."""
 
     name = "local"
+
+    def check(self, uris: list[str]) -> None:
+        fork_server()  # it imports while the job is planned
 
     def threads(self, launch: Launch) -> int:
         return launch.execution.threads or 1

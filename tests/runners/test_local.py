@@ -196,7 +196,7 @@ def start(lake, workers):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.05)
     children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) == workers
+    assert len(children) == workers + 1  # and the fork server
     return process, children
 
 

@@ -1,0 +1,235 @@
+"""Processes that have torch in memory from their first moment: forks of one that imported it.
+
+Importing torch, pyarrow and mrjob takes seconds of CPU, which every task would spend again: in
+rounds of training, more than the arithmetic. The server imports them once and does nothing else,
+so that it has no threads and its forks are whole. It ends when its driver does.
+
+multiprocessing's own fork server cannot stand in: its processes import the main module of the
+driver, which may be a user's script without a guard, and have the driver's stdin and stdout.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import IO
+
+import numpy as np
+
+_MODULES = ("mrmodel.tasks.run", "mrjob.job")
+_LENGTH = 8  # bytes of the length before a request
+_END = 10.0  # seconds for the server to see that it is not needed any more
+
+
+class ForkedProcess:
+    """What subprocess.Popen would be to the runner: a process that has begun."""
+
+    def __init__(self, told: IO[str], pid: int):
+        self._told, self.pid = told, pid
+        self._code: int | None = None
+        self._waiting = threading.Lock()  # one thread waits, others for it
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, negative when a signal killed it. Raises TimeoutExpired."""
+        if not self._waiting.acquire(timeout=-1 if timeout is None else timeout):
+            raise subprocess.TimeoutExpired("task", timeout or 0.0)
+        try:
+            if self._code is None:
+                self._code = self._read(timeout)
+            return self._code
+        finally:
+            self._waiting.release()
+
+    def _read(self, timeout: float | None) -> int:
+        if not select.select([self._told], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired("task", timeout or 0.0)
+        with self._told:
+            # nothing: the server is gone, and with it whoever knows
+            return int(self._told.readline() or -signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        try:
+            self.wait(0)
+        except subprocess.TimeoutExpired:
+            os.kill(self.pid, number)
+
+
+class ForkServer:
+    """The server, from the side of the driver."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._channel, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "mrmodel.runners.fork_server", str(theirs.fileno())]
+            # a session of its own: Ctrl-C on the terminal is the driver's to handle
+            self._process = subprocess.Popen(
+                [*command, *_MODULES], pass_fds=[theirs.fileno()], start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=_environment(),
+            )  # fmt: skip
+        atexit.register(self.close)
+
+    def start(
+        self,
+        args: Sequence[str],
+        stdin: IO[bytes],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+        cwd: str,
+        env: Mapping[str, str],
+    ) -> ForkedProcess:
+        """Run the Python script ``args[0]`` with the other `args`, in a session of its own. Raises
+        OSError where the server is gone."""
+        ours, theirs = os.pipe()
+        told = os.fdopen(ours)
+        try:
+            request = json.dumps({"args": list(args), "cwd": cwd, "env": dict(env)}).encode()
+            files = [file.fileno() for file in (stdin, stdout, stderr)]
+            with self._lock:
+                head = len(request).to_bytes(_LENGTH, "big")
+                socket.send_fds(self._channel, [head], [*files, theirs])
+                self._channel.sendall(request)
+        finally:
+            os.close(theirs)
+        pid = told.readline()
+        if not pid:
+            raise ConnectionError("the fork server is gone")
+        return ForkedProcess(told, int(pid))
+
+    def close(self) -> None:
+        """End the server; what it started goes on."""
+        self._channel.close()
+        try:
+            self._process.wait(_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+
+@functools.cache
+def fork_server() -> ForkServer | None:
+    """The server of this driver, which begins to import with the first call; None on systems where
+    forks of processes with libraries are not safe."""
+    return ForkServer() if sys.platform == "linux" else None
+
+
+def _environment() -> dict[str, str]:
+    """This process's, with which the server finds the modules that this process has."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+@dataclass(frozen=True)
+class _Request:
+    files: list[int]  # stdin, stdout, stderr, and where to tell pid and exit code
+    args: list[str]
+    cwd: str
+    env: dict[str, str]
+
+
+def _serve(channel: socket.socket) -> _Request | None:
+    """Fork for every request until the driver is gone. In a fork: what it is to do."""
+    awake, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+    running: dict[int, int] = {}
+    while True:
+        ready = select.select([channel, awake], [], [])[0]
+        if awake in ready:
+            awake.recv(4096)
+            _tell_ended(running)
+        if channel not in ready:
+            continue
+        request = _receive(channel)
+        if request is None:
+            return None
+        pid = os.fork()
+        if not pid:
+            signal.set_wakeup_fd(-1)
+            for open_ in (channel, awake, wake):
+                open_.close()
+            for told in (*running.values(), request.files[3]):
+                os.close(told)
+            return request
+        for file in request.files[:3]:
+            os.close(file)
+        running[pid] = request.files[3]
+        _tell(running[pid], pid)
+
+
+def _receive(channel: socket.socket) -> _Request | None:
+    head, files, _, _ = socket.recv_fds(channel, _LENGTH, 4)
+    if len(head) < _LENGTH:
+        return None
+    left, parts = int.from_bytes(head, "big"), []
+    while left and (part := channel.recv(left)):
+        parts.append(part)
+        left -= len(part)
+    return None if left else _Request(files, **json.loads(b"".join(parts)))
+
+
+def _tell_ended(running: dict[int, int]) -> None:
+    for pid in list(running):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            told = running.pop(pid)
+            _tell(told, os.waitstatus_to_exitcode(status))
+            os.close(told)
+
+
+def _tell(told: int, number: int) -> None:
+    try:
+        os.write(told, f"{number}\n".encode())
+    except BrokenPipeError:
+        pass  # the driver is gone, or does not want to know
+
+
+def _run(request: _Request) -> None:
+    """Be the script that was asked for, as a new interpreter would."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number, file in enumerate(request.files[:3]):
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(request.cwd)
+    os.environ.clear()
+    os.environ.update(request.env)
+    script = request.args[0]
+    paths = [path for path in request.env.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:0] = [os.path.dirname(os.path.abspath(script)), *paths]
+    sys.argv = list(request.args)
+    np.random.seed()  # every fork has the server's numbers before it, as no new interpreter has
+    runpy.run_path(script, run_name="__main__")
+
+
+def main() -> None:
+    """Be the server that `ForkServer` has started, and then one of its forks."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    for name in sys.argv[2:]:
+        import_module(name)
+    request = _serve(channel)
+    if request is not None:
+        _run(request)
+
+
+if __name__ == "__main__":
+    main()
