@@ -95,6 +95,8 @@ class TrainSteps:
         finally:
             self._events.close()
             storage.storage_for(self._base).delete(self._base)
+            if self._checkpoints.bring_back():
+                self._watcher.say(f"no round was complete: {self._checkpoints.uri} is as it was")
         return self._result(stopped)
 
     def begin(self, files: ModelFiles) -> None:

@@ -58,6 +58,8 @@ class Checkpoints:
     def __init__(self, uri: str):
         self.uri = storage.normalise(uri)
         self._storage = storage.storage_for(uri)
+        hidden = f".{storage.basename(self.uri)}.replaced"
+        self._aside = storage.join(storage.parent(self.uri), hidden)
 
     def folder(self, *names: str) -> str:
         return storage.join(self.uri, *names)
@@ -65,16 +67,19 @@ class Checkpoints:
     def prepare(self, overwrite: bool, resume: bool) -> None:
         """Make the folder, without what is in it unless `resume` says to go on there. Raises
         OutputExistsError where there are checkpoints and nobody said what to do with them,
-        UsageError where there is something else."""
+        UsageError where there is something else.
+
+        What `overwrite` replaces is moved aside until the first round is there (`bring_back`)."""
         if overwrite and resume:
             raise UsageError("--overwrite and --resume: expected at most one of them")
         try:
+            self.bring_back()
             entry = self._storage.stat(self.uri)
             if entry is not None and not entry.is_dir:
                 raise UsageError(f"checkpoints {self.uri} is a file: expected a folder")
             if entry is not None and not resume:
                 self._check_replaceable(overwrite)
-                self._storage.delete(self.uri)
+                self._move_aside()
             self._storage.mkdir(self.uri)
         except PermissionError as error:
             raise UsageError(f"checkpoints {self.uri} cannot be written: {error}") from error
@@ -93,6 +98,28 @@ class Checkpoints:
                 f"checkpoints {self.uri} exist already: use --resume to go on from the latest, "
                 f"--overwrite to begin anew, or name another folder"
             )
+
+    def _move_aside(self) -> None:
+        if self.rounds():
+            self._storage.rename(self.uri, self._aside)
+        else:
+            self._storage.delete(self.uri)
+
+    def bring_back(self) -> bool:
+        """Put back what was moved aside, where no round has come in its place; whether it was."""
+        if self._storage.stat(self._aside) is None:
+            return False
+        is_there = self._storage.stat(self.uri) is not None
+        if is_there and self.rounds():
+            self._storage.delete(self._aside)  # its driver was killed before it could
+            return False
+        if is_there and self._storage.stat(self.folder(BAD)):
+            # what the error message speaks of
+            self._storage.delete(storage.join(self._aside, BAD))
+            self._storage.rename(self.folder(BAD), storage.join(self._aside, BAD))
+        self._storage.delete(self.uri)
+        self._storage.rename(self._aside, self.uri)
+        return True
 
     def bad(self, rows: int, of: int) -> str:
         """For people with more bad rows than they allow: what to do."""
@@ -137,6 +164,7 @@ class Checkpoints:
         storage.write_json(storage.join(folder, _STATE), state)
         self._storage.delete(self.folder(name))
         self._storage.rename(folder, self.folder(name))
+        self._storage.delete(self._aside)
         storage.write_bytes(self.folder("latest"), f"{name}\n".encode())
 
     def load_latest(self) -> tuple[Checkpoint | None, list[str]]:

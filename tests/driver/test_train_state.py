@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mrmodel.errors import JobError
+from mrmodel.errors import JobError, OutputExistsError, TooManyBadRowsError
 from mrmodel.training.checkpoints import Checkpoints
 
+from .helpers import Listener, names
 from .test_train import MODEL, go, lake, table, weights  # noqa: F401 fixtures
 
 MORE = """
@@ -98,3 +99,45 @@ def test_a_kill_between_line_and_checkpoint(lake, monkeypatch, options):  # noqa
     go(lake, resume=True, **options)
     lines = (lake / "ck" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["round"] for line in lines] == [1, 2, 3]
+
+
+@pytest.fixture
+def trained(lake):  # noqa: F811
+    """What two rounds have left."""
+    go(lake, model="Lit", label="y", inputs=None, rounds=2)
+    return weights(lake, 2)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_overwrite_keeps_the_old_until_a_round_is_complete(lake, trained, monkeypatch, resumed):  # noqa: F811
+    def killed(self, checkpoint):
+        raise SystemExit("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", killed)
+        patch.setattr(Checkpoints, "bring_back", lambda self: False)
+        with pytest.raises(SystemExit):
+            go(lake, model="Lit", label="y", inputs=None, rounds=1, overwrite=True)
+    assert "round-000002" not in names(lake / "ck")
+    if resumed:
+        go(lake, model="Lit", label="y", inputs=None, rounds=2, resume=True)
+        assert torch.equal(weights(lake, 2)["last.bias"], trained["last.bias"])
+    else:
+        with pytest.raises(OutputExistsError):
+            go(lake, model="Lit", label="y", inputs=None)
+        go(lake, model="Lit", label="y", inputs=None, rounds=1, overwrite=True, seed=5)
+        assert "round-000002" not in names(lake / "ck")
+    assert names(lake) == ["ck", "in", "net.py"]
+
+
+def test_overwrite_that_fails_brings_the_old_back(lake, trained):  # noqa: F811
+    """With the bad rows of the run that failed, of which its error speaks."""
+    (lake / "more.jsonl").write_text('{"f": [0.1, 0.2, 0.3, 0.4], "y": 1}\n{"f": null, "y": 1}\n')
+    listener = Listener()
+    options = {"uris": [lake / "more.jsonl"], "overwrite": True}
+    with pytest.raises(TooManyBadRowsError, match=f"see {lake}/ck/_bad"):
+        go(lake, listener, model="Lit", label="y", inputs=None, **options)
+    assert listener.said[-1] == f"no round was complete: {lake}/ck is as it was"
+    assert torch.equal(weights(lake, 2)["last.bias"], trained["last.bias"])
+    assert names(lake / "ck" / "_bad")
+    assert names(lake) == ["ck", "in", "more.jsonl", "net.py"]
