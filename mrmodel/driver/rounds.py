@@ -13,7 +13,7 @@ from mrmodel.driver.model_files import ModelFiles
 from mrmodel.driver.passes import Passes
 from mrmodel.driver.phases import Phases
 from mrmodel.driver.train_steps import TrainSteps
-from mrmodel.errors import JobError
+from mrmodel.errors import JobError, TooManyBadRowsError
 from mrmodel.tasks.spec import LocalSteps, Training
 from mrmodel.training import optimizers
 from mrmodel.training.checkpoints import INNER, Checkpoint
@@ -142,7 +142,7 @@ class Rounds(TrainSteps):
     def _check_bad(self, tally: Tally) -> None:
         rows = {"in": tally.rows + tally.bad, "bad": tally.bad}
         if not ledger.allows(self._job.output.max_bad, rows):
-            raise JobError(self._checkpoints.bad(tally.bad, rows["in"]))
+            raise TooManyBadRowsError(self._checkpoints.bad(tally.bad, rows["in"]))
 
     def _validate(self, number: int) -> dict[str, Any]:
         tally, _ = self._passes.run(

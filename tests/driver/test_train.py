@@ -13,7 +13,14 @@ import torch
 
 import mrmodel
 from mrmodel.driver.train import TrainJob, train
-from mrmodel.errors import InputError, JobError, ModelError, OutputExistsError, UsageError
+from mrmodel.errors import (
+    InputError,
+    JobError,
+    ModelError,
+    OutputExistsError,
+    TooManyBadRowsError,
+    UsageError,
+)
 from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec, TrainSpec
 from tests.driver.helpers import Listener, names
 
@@ -392,7 +399,7 @@ def test_what_is_wrong_is_named(lake, options, error, text):
 def test_bad_rows_stop_training_unless_allowed(lake, table):
     bad = table.slice(0, 2).set_column(1, "y", pa.array([None, 1], pa.int64()))
     pq.write_table(bad, lake / "in" / "9.parquet")
-    with pytest.raises(JobError, match="1 of 232 rows cannot be read or lack .*--max-bad"):
+    with pytest.raises(TooManyBadRowsError, match="1 of 232 rows cannot be read or"):
         go(lake)
     run = go(lake, max_bad="1", overwrite=True)
     assert (run.history[0]["rows"], run.history[0]["bad"]) == (231, 1)
