@@ -15,19 +15,20 @@ VOCABULARY = 256
 
 class GPT(nn.Module):
     """Decoder-only transformer (pre-norm, no biases). `steps` is how many an optimiser will take;
-    `lr` the learning rate after `warmup` of them."""
+    `lr` the learning rate after `warmup` of them. `dropout` is a share of what each layer adds."""
 
     inputs = ["tokens"]
 
     def __init__(
-        self, context=128, width=256, layers=4, heads=4, steps=4000, warmup=200, lr=2e-3, decay=0.1
-    ):
+        self, context=128, width=256, layers=4, heads=4, steps=4000, warmup=200, lr=2e-3,
+        decay=0.1, dropout=0.0,
+    ):  # fmt: skip
         super().__init__()
         self.schedule = {"steps": steps, "warmup": warmup, "peak": lr}
         self.decay = decay
         self.tokens = nn.Embedding(VOCABULARY, width)
         self.positions = nn.Embedding(context, width)
-        self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(layers)))
+        self.blocks = nn.Sequential(*(Block(width, heads, dropout) for _ in range(layers)))
         self.norm = nn.LayerNorm(width, bias=False)
         self.head = nn.Linear(width, VOCABULARY, bias=False)
         for name, parameter in self.named_parameters():
@@ -45,8 +46,9 @@ class GPT(nn.Module):
     def training_step(self, batch, batch_idx):
         """The mean loss over all positions of the windows."""
         tokens = batch["tokens"].long()
-        logits = self(tokens[:, :-1])
-        return functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+        with torch.autocast(tokens.device.type, torch.bfloat16, enabled=tokens.is_cuda):
+            logits = self(tokens[:, :-1])
+        return functional.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
 
     def configure_optimizers(self):
         """AdamW; only matrices decay."""
@@ -62,9 +64,10 @@ class GPT(nn.Module):
 class Block(nn.Module):
     """Attention, then a feed-forward layer, each beside the residual stream."""
 
-    def __init__(self, width, heads):
+    def __init__(self, width, heads, dropout=0.0):
         super().__init__()
         self.heads = heads
+        self.dropout = nn.Dropout(dropout)
         self.norms = nn.ModuleList(nn.LayerNorm(width, bias=False) for _ in range(2))
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.attention_out = nn.Linear(width, width, bias=False)
@@ -76,8 +79,8 @@ class Block(nn.Module):
         qkv = self.qkv(self.norms[0](x)).view(rows, length, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.attention_out(y.transpose(1, 2).reshape(rows, length, width))
-        return x + self.mlp_out(functional.gelu(self.wide(self.norms[1](x))))
+        x = x + self.dropout(self.attention_out(y.transpose(1, 2).reshape(rows, length, width)))
+        return x + self.dropout(self.mlp_out(functional.gelu(self.wide(self.norms[1](x)))))
 
 
 class ScheduledAdamW(torch.optim.AdamW):

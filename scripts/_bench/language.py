@@ -122,6 +122,7 @@ def _prepared(options: argparse.Namespace, folder: Path) -> Setting:
     model = {
         "context": rows.shape[1] - 1, "width": options.width, "layers": options.layers,
         "heads": options.heads, "steps": steps, "warmup": options.warmup, "lr": options.lr,
+        "dropout": options.dropout,
     }  # fmt: skip
     return Setting(
         options.shards, options.batch_size, options.inner_steps, options.rounds, model["context"],

@@ -30,6 +30,7 @@ def add_language(commands: Any) -> None:
     add("--batch-size", type=positive, default=16, help="windows of a shard's step (default 16)")
     add("--inner-steps", type=positive, default=125, help="steps of a round (default 125)")
     add("--rounds", type=positive, default=32, help="(default 32)")
+    add("--dropout", type=float, default=0.0, help="(default 0)")
     add("--lr", type=float, default=2e-3, help="after warm-up, of both (default 0.002)")
     add("--warmup", type=positive, default=200, metavar="STEPS", help="(default 200)")
     add("--clip", type=float, default=1.0, metavar="NORM", help="of gradients (default 1)")
