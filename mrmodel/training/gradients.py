@@ -18,6 +18,7 @@ import torch
 
 from mrmodel.errors import UsageError
 from mrmodel.tensors.wire import GROUP_BYTES
+from mrmodel.training.compression import decompress, is_compressed
 
 BUCKET_BYTES = 8 << 20
 # after all buckets, which are numbered from 0
@@ -93,35 +94,53 @@ class BufferWays:
 
 
 def gradient_buckets(
-    module: torch.nn.Module, ways: Sequence[torch.Tensor] = ()
+    module: torch.nn.Module,
+    ways: Sequence[torch.Tensor] = (),
+    packed: Sequence[bytes] | None = None,
 ) -> Iterator[tuple[bytes, bytes]]:
-    """(group, value) for each bucket of the gradients that `module` has (zeros where it has none)
-    and of the `ways` of its buffers.
+    """(group, value) for each bucket of the gradients that `module` has (zeros where it has none),
+    or of what they are `packed` to, and of the `ways` of its buffers.
 
-    A value is the name of a dtype, three bytes, and the numbers, little-endian.
+    A value is the name of a dtype, three bytes, and the numbers, little-endian; or what
+    `compression.compress` makes of a bucket.
     """
-    flats = [_flat_gradient(parameter) for parameter in parameters_of(module)]
-    flats += [way.reshape(-1) for way in ways]
-    for number, (kind, parts) in enumerate(_layout(flats)):
-        flat = torch.cat([flats[i][begin:end] for i, begin, end in parts]).cpu()
-        yield group_of_bucket(number), _packed(kind, flat.numpy())
+    if packed is None:
+        packed = [_packed(_DTYPES[one.dtype], one.numpy()) for one in flat_gradients(module)]
+    # never compressed: they are few, and some of them count
+    rest = [_packed(_DTYPES[one.dtype], one.numpy()) for one in _buckets(ways)]
+    for number, value in enumerate([*packed, *rest]):
+        yield group_of_bucket(number), value
+
+
+def flat_gradients(module: torch.nn.Module) -> list[torch.Tensor]:
+    """The gradients that `module` has (zeros where it has none), a flat tensor on the CPU for each
+    bucket."""
+    return list(_buckets([_flat_gradient(parameter) for parameter in parameters_of(module)]))
+
+
+def _buckets(flats: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+    flats = [flat.reshape(-1) for flat in flats]
+    for parts in _layout(flats):
+        yield torch.cat([flats[i][begin:end] for i, begin, end in parts]).cpu()
 
 
 def set_gradients(module: torch.nn.Module, sums: dict[bytes, bytes], rows: int) -> None:
     """Give `module` the mean gradient over `rows` rows, of which `sums` are the summed buckets, and
     move its buffers by the mean of their ways."""
     parameters, buffers = parameters_of(module), buffers_of(module)
-    means = [torch.zeros(n, dtype=dtype) for dtype, n in _sizes(module)]
-    for number, (_, parts) in enumerate(_layout(means)):
+    trained = [torch.zeros(one.numel(), dtype=one.dtype) for one in parameters]
+    moves = [torch.zeros(one.numel(), dtype=torch.float64) for one in buffers]
+    layout = [(means, parts) for means in (trained, moves) for parts in _layout(means)]
+    for number, (means, parts) in enumerate(layout):
         flat = torch.from_numpy(_numbers(sums[group_of_bucket(number)]).copy())
         flat = flat.double().div_(rows)
         at = 0
         for i, begin, end in parts:
             means[i][begin:end].copy_(flat[at : at + end - begin])
             at += end - begin
-    for parameter, mean in zip(parameters, means[: len(parameters)], strict=True):
+    for parameter, mean in zip(parameters, trained, strict=True):
         parameter.grad = mean.view(parameter.shape)
-    for buffer, mean in zip(buffers, means[len(parameters) :], strict=True):
+    for buffer, mean in zip(buffers, moves, strict=True):
         moved = buffer.double() + mean.view(buffer.shape)
         buffer.copy_(moved if buffer.is_floating_point() else moved.round())
 
@@ -138,15 +157,14 @@ def check_dtypes(module: torch.nn.Module) -> None:
 
 
 def bucket_count(module: torch.nn.Module) -> int:
-    """How many buckets the gradients of `module` make."""
-    flats = [torch.empty(n, dtype=dtype, device="meta") for dtype, n in _sizes(module)]
-    return sum(1 for _ in _layout(flats))
+    """How many buckets the gradients and the buffers of `module` make."""
+    trained = [(one.dtype, one.numel()) for one in parameters_of(module)]
+    moves = [(torch.float64, one.numel()) for one in buffers_of(module)]
+    return sum(1 for sizes in (trained, moves) for _ in _layout(_empty(sizes)))
 
 
-def _sizes(module: torch.nn.Module) -> list[tuple[torch.dtype, int]]:
-    """(dtype, numbers) of all that is summed."""
-    trained = [(parameter.dtype, parameter.numel()) for parameter in parameters_of(module)]
-    return trained + [(torch.float64, buffer.numel()) for buffer in buffers_of(module)]
+def _empty(sizes: Sequence[tuple[torch.dtype, int]]) -> list[torch.Tensor]:
+    return [torch.empty(n, dtype=dtype, device="meta") for dtype, n in sizes]
 
 
 def add_up(values: Iterable[bytes]) -> bytes:
@@ -157,10 +175,16 @@ def add_up(values: Iterable[bytes]) -> bytes:
         if value.startswith(b"{"):
             tally = tally + Tally.from_bytes(value)
             continue
-        part = _numbers(value)
-        kind = part.dtype.str
+        part = _weighed(value) if is_compressed(value) else _numbers(value)
+        kind = kind or part.dtype.str
         total = part.astype(np.float64) if total is None else np.add(total, part, out=total)
     return tally.to_bytes() if total is None else _packed(kind, total)
+
+
+def _weighed(value: bytes) -> np.ndarray:
+    """The numbers of a compressed bucket in double precision, times its rows."""
+    numbers, rows = decompress(value)
+    return numbers.astype(np.float64) * rows
 
 
 def _numbers(value: bytes) -> np.ndarray:
@@ -173,24 +197,19 @@ def _packed(kind: str, numbers: np.ndarray) -> bytes:
     return b"".join((kind.encode(), numbers.astype(kind, copy=False)))
 
 
-def _layout(
-    flats: Sequence[torch.Tensor],
-) -> Iterator[tuple[str, list[tuple[int, int, int]]]]:
-    """(dtype, [(tensor, begin, end)]) for each bucket: at most BUCKET_BYTES of one dtype."""
-    for dtype, kind in _DTYPES.items():
+def _layout(flats: Sequence[torch.Tensor]) -> Iterator[list[tuple[int, int, int]]]:
+    """[(tensor, begin, end)] for each bucket: at most BUCKET_BYTES of one dtype."""
+    for dtype in _DTYPES:
         own = [i for i, flat in enumerate(flats) if flat.dtype is dtype]
-        size = BUCKET_BYTES // int(kind[2])
+        size = BUCKET_BYTES // dtype.itemsize
         bounds = [0, *np.cumsum([flats[i].numel() for i in own], dtype=np.int64).tolist()]
         for first in range(0, bounds[-1], size):
             last = min(first + size, bounds[-1])
-            yield (
-                kind,
-                [
-                    (i, max(first, begin) - begin, min(last, end) - begin)
-                    for i, (begin, end) in zip(own, pairwise(bounds), strict=True)
-                    if begin < last and end > first
-                ],
-            )
+            yield [
+                (i, max(first, begin) - begin, min(last, end) - begin)
+                for i, (begin, end) in zip(own, pairwise(bounds), strict=True)
+                if begin < last and end > first
+            ]
 
 
 def _flat_gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
