@@ -78,6 +78,19 @@ class Ensemble(Predictor):
                 )
 
 
+@contextmanager
+def speaking_for(name: str) -> Iterator[None]:
+    """Let what is raised within say that it comes from the model `name`. Exceptions keep their
+    type, by which bad rows are counted and lack of memory is known."""
+    try:
+        yield
+    except MrmodelError as error:
+        raise type(error)(f"model {name}: {error.message}", error.detail) from error
+    except Exception as error:
+        error.mrmodel_member = name  # type: ignore[attr-defined]
+        raise
+
+
 def told_by(error: BaseException) -> str | None:
     """The name of the model of an ensemble that raised `error`; None for others."""
     return getattr(error, "mrmodel_member", None)
@@ -87,30 +100,18 @@ def _prepared(member: Member, batch: Mapping[str, Any]) -> Any:
     names = batch if member.columns is None else member.columns
     own = deepcopy({name: batch[name] for name in names})
     prepare = getattr(member.predictor, "prepare", None)
-    with _speaking_for(member):
+    with speaking_for(member.name):
         return prepare(own) if prepare else own
 
 
 def _predicted(member: Member, prepared: Any, rows: int) -> pa.RecordBatch:
-    with _speaking_for(member):
+    with speaking_for(member.name):
         return to_arrow(member.predictor.predict(prepared), rows)
 
 
 def _sizes(member: Member, prepared: Any) -> np.ndarray:
-    with _speaking_for(member):
+    with speaking_for(member.name):
         return np.asarray(member.predictor.size(prepared), dtype=float)
-
-
-@contextmanager
-def _speaking_for(member: Member) -> Iterator[None]:
-    """Exceptions keep their type, by which bad rows are counted and lack of memory is known."""
-    try:
-        yield
-    except MrmodelError as error:
-        raise type(error)(f"model {member.name}: {error.message}", error.detail) from error
-    except Exception as error:
-        error.mrmodel_member = member.name  # type: ignore[attr-defined]
-        raise
 
 
 def _told(schema: pa.Schema) -> str:
