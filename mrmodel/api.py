@@ -24,12 +24,12 @@ PathLike = str | os.PathLike
 
 
 def predict(
-    model: str | type,
+    model: str | type | Sequence[str | type],
     data: PathLike | Sequence[PathLike],
     output: PathLike,
     *,
     runner: str = "inline",
-    weights: PathLike | None = None,
+    weights: PathLike | Sequence[PathLike | None] | None = None,
     model_args: Mapping[str, Any] | None = None,
     py_files: Sequence[PathLike] = (),
     inputs: Sequence[str] | None = None,
@@ -60,6 +60,10 @@ def predict(
     With `group_by` (a column) and `aggregate` (``mean``, ``max``, ``vote``, ``concat``,
     ``topk:K[:COLUMN]``) the output has a row per group instead, which `reducers` tasks make.
 
+    Where `model` is a list, all its models predict each row, and `aggregate` makes one prediction
+    of theirs (with `group_by`, of those of all models for all rows of a group); `weights` is then a
+    list, too, with those of each model or None.
+
     Returns the run: ``run.rows``, ``run.seconds``, ``run.output``, … as in run.json. Raises
     MrmodelError as the command line would exit: TooManyBadRowsError where it exits with 3.
 
@@ -68,16 +72,18 @@ def predict(
         run = mrmodel.predict("model.py:Net", "data/*.parquet", "out", inputs=["x", "y"])
         print(run.rows["ok"], run.output)
     """
+    pairs = _pairs(model, weights)
+    first, *others = (_model_spec(m, model_args, w, py_files, device, dtype) for m, w in pairs)
     job = Job(
-        _model_spec(model, model_args, weights, py_files, device, dtype),
+        first,
         DataSpec(_texts(data), format, _names(inputs), _names(keep), dict(types or {}), image_size),
         OutputSpec(os.fspath(output), output_format, str(max_bad), overwrite, resume),
         ExecutionSpec.from_dict({"runner": runner, "batch_size": str(batch_size), **execution}),
+        others=tuple(others),
     )
-    watcher = ProgressWatcher() if progress else Watcher()
-    if group_by or aggregate:
-        return predict_groups(aggregation_job(job, group_by, aggregate, reducers), watcher)
-    return run_predict(job, watcher)
+    job = aggregation_job(job, group_by, aggregate, reducers)
+    run_job = predict_groups if job.grouping else run_predict
+    return run_job(job, ProgressWatcher() if progress else Watcher())
 
 
 def evaluate(
@@ -190,6 +196,23 @@ def train(
         reducers,
     )
     return run_train(job, ProgressWatcher() if progress else Watcher())
+
+
+def _pairs(
+    model: str | type | Sequence[str | type],
+    weights: PathLike | Sequence[PathLike | None] | None,
+) -> list[tuple[str | type, PathLike | None]]:
+    """Each model with its weights."""
+    if isinstance(model, str | os.PathLike | type) or callable(model):
+        return [(model, weights)]
+    models = list(model)
+    each = [None] * len(models) if weights is None else weights
+    if not models or isinstance(each, str | os.PathLike) or len(each) != len(models):
+        raise UsageError(
+            f"weights: expected a list with those of each of {len(models)} models, or None, but "
+            f"received {weights!r}"
+        )
+    return list(zip(models, each, strict=True))
 
 
 def _model_spec(

@@ -30,6 +30,9 @@ _NAMES = {
     "metric": "metrics",
 }
 
+# an option that has the key of an argument, of which it takes a list
+_LISTS = {"model": "models"}
+
 
 @click.command(
     context_settings={**CONTEXT, "ignore_unknown_options": True, "allow_extra_args": True}
@@ -40,7 +43,8 @@ def run(file: Path, options: tuple[str, ...]) -> Any:
     """Run the job in FILE (TOML); OPTIONS of the command line win over the file.
 
     The keys are the options of the command without their dashes, and `command` (predict, evaluate,
-    train), `model`, `input` (one or a list) and `output`.
+    train), `model` (of predict also a list, as --model has it), `input` (one or a list) and
+    `output`.
 
     \b
     Example file:
@@ -87,7 +91,7 @@ def _defaults(file: Path, command: click.Command, values: dict[str, Any]) -> dic
     known = {_key(name) for name in parameters}
     defaults = {}
     for key, value in values.items():
-        name = _NAMES.get(key.replace("-", "_"), key.replace("-", "_"))
+        name = _parameter(key.replace("-", "_"), value, parameters)
         if name not in parameters or _key(name) != key.replace("_", "-"):
             raise UsageError(
                 f"{file}: unknown key {key!r}: expected one of {', '.join(sorted(known))}"
@@ -96,8 +100,13 @@ def _defaults(file: Path, command: click.Command, values: dict[str, Any]) -> dic
     return defaults
 
 
+def _parameter(key: str, value: Any, parameters: dict[str, click.Parameter]) -> str:
+    several = _LISTS.get(key) if isinstance(value, list) else None
+    return several if several in parameters else _NAMES.get(key, key)
+
+
 def _key(name: str) -> str:
-    names = {parameter: key for key, parameter in _NAMES.items()}
+    names = {parameter: key for key, parameter in [*_NAMES.items(), *_LISTS.items()]}
     return names.get(name, name).replace("_", "-")
 
 

@@ -19,24 +19,42 @@ from mrmodel.runners.base import Launch
 from mrmodel.shards.plan import Plan
 from mrmodel.shards.shard import Shard
 from mrmodel.tasks.spec import Grouping
-from mrmodel.tensors.aggregation import parse_aggregation
+from mrmodel.tensors.aggregation import NAMES, parse_aggregation
 
 _MOST_BUCKETS = 256
 
 
 def aggregation_job(job: Job, group_by: str | None, aggregate: str | None, reducers: int) -> Job:
-    """`job` with an output by groups. Raises UsageError where one option is without the other."""
-    if not (group_by and aggregate):
-        given, other = ("--group-by", "--aggregate") if group_by else ("--aggregate", "--group-by")
-        raise UsageError(f"{given} needs {other}, too: rows of one group become one row")
+    """`job` with an output by groups, or with one prediction per row of several models; as it is
+    where neither is asked for. Raises UsageError where an option is without another."""
+    _check_together(job, group_by, aggregate)
+    if not aggregate:
+        return job
     parse_aggregation(aggregate)
+    if not group_by:
+        return replace(job, aggregate=aggregate)
     data = replace(job.data, keep=job.data.keep or ())
-    grouping = Grouping(group_by, aggregate)
+    grouping = Grouping(group_by, aggregate, models=len(job.models))
     return replace(job, data=data, job_class=MRAggregate, grouping=grouping, reducers=reducers)
 
 
+def _check_together(job: Job, group_by: str | None, aggregate: str | None) -> None:
+    if job.others and not aggregate:
+        raise UsageError(
+            f"{len(job.models)} models need --aggregate HOW: how one prediction is made of theirs; "
+            f"expected {', '.join(NAMES)}"
+        )
+    if group_by and not aggregate:
+        raise UsageError("--group-by needs --aggregate, too: rows of one group become one row")
+    if aggregate and not (group_by or job.others):
+        raise UsageError(
+            "--aggregate needs --group-by, too: rows of one group become one row; or --model more "
+            "than once: predictions of several models become one"
+        )
+
+
 def predict_groups(job: Job, watcher: Watcher | None = None) -> Run:
-    """Run `job`, which `aggregation_job` made. Raises as `driver.predict.predict` does."""
+    """Run `job`, which `aggregation_job` made, by groups. Raises as `predict` does."""
     with (
         terminate_is_interrupt(),
         tempfile.TemporaryDirectory(prefix="mrmodel-", ignore_cleanup_errors=True) as folder,

@@ -11,7 +11,7 @@ from typing import Any
 
 from mrmodel import storage
 from mrmodel.driver.dead_letters import keep_letters
-from mrmodel.driver.model_files import ModelFiles
+from mrmodel.driver.model_files import ModelFiles, task_model
 from mrmodel.driver.passes import DataSet
 from mrmodel.driver.predict import last_words
 from mrmodel.driver.train_steps import TrainSteps
@@ -23,7 +23,7 @@ from mrmodel.shards.balance import balanced
 from mrmodel.shards.shard import Shard
 from mrmodel.tasks.rendezvous import Rendezvous
 from mrmodel.tasks.spec import Gang as GangSpec
-from mrmodel.tasks.spec import TaskData, TaskModel, TaskSpec, Training, encode_schema
+from mrmodel.tasks.spec import TaskData, TaskSpec, Training, encode_schema
 from mrmodel.tasks.staging import GANG, Staging
 from mrmodel.training import optimizers
 from mrmodel.training.checkpoints import Checkpoint
@@ -123,13 +123,12 @@ class Gang(TrainSteps):
 
     def _launch(self, files: ModelFiles, staging: Staging, identity: dict[str, str]) -> Launch:
         data, plan = self._data, self._data.plan
-        model = TaskModel(files.spec.to_dict(), files.sha256, weights=files.spec.weights)
         read = TaskData(
             plan.format, encode_schema(plan.schema), plan.inputs, plan.keep, data.image_size
         )
         spec = TaskSpec(
             job=storage.basename(self._checkpoints.uri),
-            model=model.to_dict(),
+            model=task_model(files).to_dict(),
             data=read.to_dict(),
             staging=staging.uri,
             identity=identity,
@@ -147,7 +146,7 @@ class Gang(TrainSteps):
             folder=self._folder,
             staging=staging,
             code=files.code,
-            weights=files.weights,
+            weights=(files.weights,),
             weights_bytes=_WEIGHTS_FACTOR * files.weights_bytes,
             kind="train",
             patience=self._train.gang_timeout,

@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mrmodel.models import importing, reference
 from mrmodel.models.weights import hash_weights, resolve_weights
 from mrmodel.specs import ModelSpec
 from mrmodel.tasks.model import import_paths
+from mrmodel.tasks.spec import TaskEnsemble, TaskMember, TaskModel
 
 # classes that have no columns of their own to say; any other base may
 _PLAIN_BASES = {"Predictor", "Module", "LightningModule", "object"}
@@ -26,7 +28,8 @@ _PLAIN_BASES = {"Predictor", "Module", "LightningModule", "object"}
 class ModelFiles:
     """`spec` with absolute paths; `sha256` names the model (its weights, or its code where there
     are none), `code_sha256` the user's code; `weights` is a local path or a URI; `declared` the
-    columns that the model's class says it reads."""
+    columns that the model's class says it reads. Of an ensemble `members` are its models, each with
+    the name that people know it by; the other fields are of all together, and `weights` None."""
 
     spec: ModelSpec
     sha256: str
@@ -35,6 +38,59 @@ class ModelFiles:
     weights: str | None
     weights_bytes: int
     declared: tuple[str, ...] | None
+    members: tuple[tuple[str, ModelFiles], ...] = ()
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The model as run.json tells of it."""
+        told = {"ref": self.spec.ref, "sha256": self.sha256}
+        if self.members:
+            told["models"] = [
+                {"name": name, "ref": model.spec.ref, "sha256": model.sha256}
+                for name, model in self.members
+            ]
+        return told
+
+
+def find_models(specs: Sequence[ModelSpec], needs_inputs: bool, folder: Path) -> ModelFiles:
+    """As `find_model`; of several `specs`, an ensemble."""
+    if len(specs) == 1:
+        return find_model(specs[0], needs_inputs, folder)
+    # weights of one name are fetched to different folders
+    found = [find_model(s, needs_inputs, folder / str(n)) for n, s in enumerate(specs)]
+    code = user_code.in_places({str(n): model.code for n, model in enumerate(found)})
+    declared = [model.declared for model in found]
+    named = list(dict.fromkeys(name for columns in declared for name in columns or ()))
+    return ModelFiles(
+        spec=replace(found[0].spec, ref=" + ".join(model.spec.ref for model in found)),
+        sha256=_hash([_identity_of(model) for model in found]),
+        code_sha256=code.sha256,
+        code=code.data,
+        weights=None,
+        weights_bytes=sum(model.weights_bytes for model in found),
+        declared=None if None in declared else tuple(named),
+        members=tuple(zip(map(_name, specs), found, strict=True)),
+    )
+
+
+def task_model(files: ModelFiles) -> TaskModel:
+    """What tasks are told of the model, or of an ensemble as a whole."""
+    return TaskModel(files.spec.to_dict(), files.sha256, weights=files.spec.weights)
+
+
+def task_ensemble(files: ModelFiles, aggregate: str | None) -> TaskEnsemble | None:
+    """What tasks are told of the models of an ensemble; None where there is one model."""
+    if not files.members:
+        return None
+    members = [
+        TaskMember(replace(task_model(own), place=str(n)).to_dict(), name, own.declared).to_dict()
+        for n, (name, own) in enumerate(files.members)
+    ]
+    return TaskEnsemble(tuple(members), aggregate)
+
+
+def _name(spec: ModelSpec) -> str:
+    return spec.ref if spec.weights is None else f"{spec.ref}={spec.weights}"
 
 
 def find_model(spec: ModelSpec, needs_inputs: bool, folder: Path) -> ModelFiles:
@@ -153,12 +209,16 @@ def _columns(value: Any) -> tuple[str, ...] | None:
 
 def identity(files: ModelFiles, options: dict[str, Any]) -> dict[str, str]:
     """Hashes that must be equal for a finished shard to count in another run."""
-    model = {"ref": Path(files.spec.ref).name, "args": files.spec.args, "dtype": files.spec.dtype}
     return {
-        "model": _hash({**model, "sha256": files.sha256}),
+        "model": files.sha256 if files.members else _hash(_identity_of(files)),
         "code": files.code_sha256,
         "options": _hash(options),
     }
+
+
+def _identity_of(files: ModelFiles) -> dict[str, Any]:
+    model = {"ref": Path(files.spec.ref).name, "args": files.spec.args, "dtype": files.spec.dtype}
+    return {**model, "sha256": files.sha256}
 
 
 def _hash(value: Any) -> str:

@@ -11,7 +11,13 @@ from typing import Any
 from mrmodel import errors, storage
 from mrmodel.driver import commit, ledger
 from mrmodel.driver.earlier import earlier_shards, write_shards
-from mrmodel.driver.model_files import ModelFiles, find_model, identity
+from mrmodel.driver.model_files import (
+    ModelFiles,
+    find_models,
+    identity,
+    task_ensemble,
+    task_model,
+)
 from mrmodel.driver.run import Run, describe
 from mrmodel.driver.signals import terminate_is_interrupt
 from mrmodel.driver.target import (
@@ -28,7 +34,7 @@ from mrmodel.shards.plan import Plan
 from mrmodel.shards.planning import plan_data
 from mrmodel.shards.shard import Shard
 from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec
-from mrmodel.tasks.spec import Evaluation, Grouping, TaskData, TaskModel, TaskSpec, encode_schema
+from mrmodel.tasks.spec import Evaluation, Grouping, TaskData, TaskSpec, encode_schema
 from mrmodel.tasks.staging import Staging
 from mrmodel.units import parse_budget, parse_size
 from mrmodel.version import __version__
@@ -37,7 +43,9 @@ from mrmodel.version import __version__
 @dataclass(frozen=True)
 class Job:
     """What is asked for. `evaluation` is what to measure, None for predictions; `grouping` how
-    predictions become those of groups; `reducers` the number of reduce tasks for either."""
+    predictions become those of groups; `reducers` the number of reduce tasks for either. `others`
+    are the further models of an ensemble, `aggregate` how one prediction of a row is made of all
+    of theirs."""
 
     model: ModelSpec
     data: DataSpec
@@ -47,6 +55,12 @@ class Job:
     evaluation: Evaluation | None = None
     grouping: Grouping | None = None
     reducers: int = 0
+    others: tuple[ModelSpec, ...] = ()
+    aggregate: str | None = None
+
+    @property
+    def models(self) -> tuple[ModelSpec, ...]:
+        return (self.model, *self.others)
 
 
 class Watcher:
@@ -97,7 +111,7 @@ class Steps:
         shard_size = self._check_options()
         self._launcher.check([*self._job.data.uris, self._job.output.uri])
         target = open_target(self._job.output)
-        files = find_model(self._job.model, self._job.data.inputs is None, self._folder)
+        files = find_models(self._job.models, self._job.data.inputs is None, self._folder)
         plan = plan_data(self._job.data, files.declared, shard_size, self.also())
         check_input(target, (source.uri for source in plan.sources))
         self._identity = identity(files, self.options(plan))
@@ -147,6 +161,7 @@ class Steps:
             "image_size": self._job.data.image_size,
             "output_format": self._job.output.format,
             "version": __version__,
+            **({"aggregate": self._job.aggregate} if self._job.aggregate else {}),
         }
 
     def _earlier_shards(self, target: Target, plan: Plan) -> tuple[Shard, ...]:
@@ -204,7 +219,7 @@ class Steps:
         kept: set[str],
     ) -> Launch:
         execution = self._job.execution
-        model = TaskModel(files.spec.to_dict(), files.sha256, weights=files.spec.weights)
+        ensemble = task_ensemble(files, self._job.aggregate)
         data = TaskData(
             plan.format,
             encode_schema(plan.schema),
@@ -214,7 +229,7 @@ class Steps:
         )
         spec = TaskSpec(
             job=storage.basename(target.uri),
-            model=model.to_dict(),
+            model=task_model(files).to_dict(),
             data=data.to_dict(),
             staging=target.staging.uri,
             identity=self._identity,
@@ -223,6 +238,7 @@ class Steps:
             threads=execution.threads,
             batch_timeout=execution.batch_timeout,
             evaluation=self._job.evaluation and self._job.evaluation.to_dict(),
+            ensemble=ensemble and ensemble.to_dict(),
         )
         return Launch(
             job_class=self._job.job_class,
@@ -235,7 +251,7 @@ class Steps:
             folder=self._folder,
             staging=target.staging,
             code=files.code,
-            weights=files.weights,
+            weights=tuple(own.weights for _, own in files.members) or (files.weights,),
             weights_bytes=files.weights_bytes,
             kind=self.kind,
             reducers=self._job.reducers,

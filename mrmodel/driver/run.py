@@ -94,7 +94,7 @@ def describe(
         success=success,
         runner=runner,
         rows=rows,
-        model={"ref": files.spec.ref, "sha256": files.sha256},
+        model=files.described,
         inputs=[{"uri": s.uri, "bytes": s.size, "rows": s.rows} for s in plan.sources],
         seconds=seconds,
         rows_per_second=ledger.total(fresh)["in"] / max(seconds["total"], 1e-9),

@@ -9,7 +9,7 @@ import importlib.util
 import io
 import sysconfig
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,16 @@ def collect(ref: ModelRef, py_files: Sequence[str | Path] = ()) -> CodeBundle:
         for name, data in _py_file(Path(extra).expanduser()):
             if contents.setdefault(name, data) != data:
                 raise UsageError(f"--py-files {extra}: another file is called {name} too")
+    return _bundle(contents)
+
+
+def in_places(bundles: Mapping[str, bytes]) -> CodeBundle:
+    """`bundles` (the data of each) as one, each in the folder that is its key: files of one name do
+    not meet."""
+    contents: dict[str, bytes] = {}
+    for place, data in bundles.items():
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            contents.update((f"{place}/{name}", archive.read(name)) for name in archive.namelist())
     return _bundle(contents)
 
 

@@ -54,6 +54,32 @@ def parse(text: str) -> ModelRef:
     raise UsageError(f"MODEL: expected {FORMS} but received {text!r} {_remedy(text)}")
 
 
+def split_weights(text: str) -> tuple[str, str | None]:
+    """(MODEL, weights) of ``MODEL=WEIGHTS``; (MODEL, None) of MODEL alone.
+
+    Paths and URIs on both sides may hold ``=``: the first one counts that has a MODEL before it.
+    Raises UsageError where there is no MODEL, or nothing after the ``=``.
+    """
+    at = text.find("=")
+    while at >= 0:
+        if is_model(text[:at]):
+            if at + 1 == len(text):
+                raise UsageError(f"{text}: expected weights after the =, or MODEL alone")
+            return text[:at], text[at + 1 :]
+        at = text.find("=", at + 1)
+    parse(text)
+    return text, None
+
+
+def is_model(text: str) -> bool:
+    """Whether `text` is a MODEL, as it is written."""
+    try:
+        parse(text)
+    except UsageError:
+        return False
+    return True
+
+
 def check(ref: ModelRef) -> None:
     """Raise ModelError unless what `ref` names is there. The user's code is read, never run."""
     if ref.kind == "module":

@@ -24,11 +24,11 @@ _LAUNCHERS = {
 @dataclass(frozen=True)
 class Launch:
     """A job ready to run. `folder` is a local temporary folder; `code` the zip of the user's
-    code; `weights` the local path or URI of the weights; `finished` the keys of the shards that
-    need not run; `kind` is the command; `reducers` the number of reduce tasks, 0 where there is
-    nothing to reduce; `patience`, where all tasks must run at once, a task per shard, the seconds
-    that this may take to come about. `round_weights` is the URI of the weights of this job alone,
-    which the training in `spec` names, too."""
+    code; `weights` the local path or URI of the weights of each model; `finished` the keys of the
+    shards that need not run; `kind` is the command; `reducers` the number of reduce tasks, 0 where
+    there is nothing to reduce; `patience`, where all tasks must run at once, a task per shard, the
+    seconds that this may take to come about. `round_weights` is the URI of the weights of this job
+    alone, which the training in `spec` names, too."""
 
     job_class: type
     spec: TaskSpec
@@ -39,7 +39,7 @@ class Launch:
     folder: Path
     staging: Staging
     code: bytes | None = None
-    weights: str | None = None
+    weights: tuple[str | None, ...] = ()
     weights_bytes: int = 0
     kind: str = "predict"
     reducers: int = 0

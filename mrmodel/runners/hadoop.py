@@ -29,7 +29,7 @@ from mrmodel.runners import yarn
 from mrmodel.runners.base import Launch, Snapshot
 from mrmodel.runners.hadoop_conf import HadoopConf, check_resource_manager, hadoop_binary
 from mrmodel.runners.hadoop_errors import explain
-from mrmodel.runners.shipping import ROUND_WEIGHTS, Shipment, ship, ship_round
+from mrmodel.runners.shipping import ROUND_WEIGHTS, Shipment, ShippedWeights, ship, ship_round
 from mrmodel.runners.sim import write_manifest
 from mrmodel.runners.streaming import Submission, Submissions
 from mrmodel.runners.together import Together
@@ -40,7 +40,7 @@ from mrmodel.shards.shard import Shard
 from mrmodel.specs import ExecutionSpec
 from mrmodel.tasks.reporter import HADOOP_PREFIX
 from mrmodel.tasks.run import path_of
-from mrmodel.tasks.spec import TaskModel, TaskSpec
+from mrmodel.tasks.spec import TaskEnsemble, TaskModel, TaskSpec
 from mrmodel.tensors import wire
 from mrmodel.units import parse_size
 from mrmodel.users import hadoop_user
@@ -322,18 +322,27 @@ def _file_system(launch: Launch) -> str:
 
 
 def _shipped_spec(launch: Launch, shipment: Shipment) -> TaskSpec:
-    model: TaskModel = launch.spec.task_model
-    shipped = replace(
+    spec, weights = launch.spec, shipment.weights or (ShippedWeights(),)
+    if ship_round(launch.round_weights):
+        spec = replace(spec, training={**(spec.training or {}), "weights": ROUND_WEIGHTS})
+    if spec.ensemble is None:
+        return replace(spec, model=_shipped(spec.task_model, weights[0]).to_dict())
+    ensemble = TaskEnsemble.from_dict(spec.ensemble)
+    members = tuple(
+        replace(member, model=_shipped(member.task_model, own).to_dict()).to_dict()
+        for member, own in zip(ensemble.task_members, weights, strict=True)
+    )
+    return replace(spec, ensemble=replace(ensemble, members=members).to_dict())
+
+
+def _shipped(model: TaskModel, weights: ShippedWeights) -> TaskModel:
+    return replace(
         model,
         shipped=True,
         weights=None,
-        weights_links=shipment.links,
-        weights_is_folder=shipment.weights_is_folder,
+        weights_links=weights.links,
+        weights_is_folder=weights.is_folder,
     )
-    spec = replace(launch.spec, model=shipped.to_dict())
-    if ship_round(launch.round_weights):
-        spec = replace(spec, training={**(spec.training or {}), "weights": ROUND_WEIGHTS})
-    return spec
 
 
 def _write_files(path: Path, split: HadoopPlan) -> Path:

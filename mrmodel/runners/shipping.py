@@ -10,7 +10,8 @@ import hashlib
 import os
 import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mrmodel import storage
@@ -26,22 +27,33 @@ ROUND_WEIGHTS = "round.safetensors"
 
 
 @dataclass(frozen=True)
+class ShippedWeights:
+    """Of one model: `links` are its files (name in the weights folder → NAME in the task's)."""
+
+    links: dict[str, str] = field(default_factory=dict)
+    is_folder: bool = False
+
+
+@dataclass(frozen=True)
 class Shipment:
-    """`files`: ``URI#NAME`` for each file that tasks find as NAME in their folder; `links`: the
-    names of the weights among them (name in the weights folder → NAME). `env`: ``URI#env`` of
-    the archive that YARN unpacks into the folder ``env``."""
+    """`files`: ``URI#NAME`` for each file that tasks find as NAME in their folder; `weights`: those
+    among them that are weights, of each model. `env`: ``URI#env`` of the archive that YARN unpacks
+    into the folder ``env``."""
 
     files: tuple[str, ...]
-    links: dict[str, str]
-    weights_is_folder: bool
+    weights: tuple[ShippedWeights, ...]
     env: str | None = None
 
 
 def ship(
-    code: bytes | None, weights: str | None, env: str | None, user: str, defaults: str
+    code: bytes | None,
+    weights: Sequence[str | None],
+    env: str | None,
+    user: str,
+    defaults: str,
 ) -> Shipment:
-    """Put mrmodel itself, the user's `code` (a zip), `weights` (a local path) and `env` (an
-    archive, a local path or a URI) on HDFS.
+    """Put mrmodel itself, the user's `code` (a zip), the `weights` of each model (a local path, or
+    None) and `env` (an archive, a local path or a URI) on HDFS.
 
     `defaults` is the URI of the file system, ``hdfs://NAMENODE``. Raises UsageError for an
     archive that is missing or of a kind that YARN does not unpack.
@@ -50,15 +62,21 @@ def ship(
     files = [f"{_put_bytes(cache, package_zip().data)}#mrmodel.zip"]
     if code:
         files.append(f"{_put_bytes(cache, code)}#code.zip")
-    links: dict[str, str] = {}
-    is_folder = bool(weights) and Path(weights).is_dir()
-    if weights:
-        root = Path(weights)
-        for index, (name, _) in enumerate(resolve_weights(root).files):
-            links[name] = f"weights-{index:04d}"
-            path = root / name if is_folder else root
-            files.append(f"{_put_file(cache, path)}#{links[name]}")
-    return Shipment(tuple(files), links, is_folder, _put_env(cache, env) if env else None)
+    names: dict[str, str] = {}  # models may share a file
+    shipped = tuple(_put_weights(cache, path, names) for path in weights)
+    files += [f"{uri}#{name}" for uri, name in names.items()]
+    return Shipment(tuple(files), shipped, _put_env(cache, env) if env else None)
+
+
+def _put_weights(cache: str, weights: str | None, names: dict[str, str]) -> ShippedWeights:
+    """Put one model's `weights` on HDFS, and into `names` (URI → name in the task's folder)."""
+    if weights is None:
+        return ShippedWeights()
+    root, links = Path(weights), {}
+    for name, _ in resolve_weights(root).files:
+        uri = _put_file(cache, root / name if root.is_dir() else root)
+        links[name] = names.setdefault(uri, f"weights-{len(names):04d}")
+    return ShippedWeights(links, root.is_dir())
 
 
 def ship_round(uri: str | None) -> str | None:

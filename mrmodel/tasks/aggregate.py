@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mrmodel import storage
@@ -25,7 +26,8 @@ from mrmodel.tasks.reporter import Reporter
 from mrmodel.tasks.shard_writer import ShardWriter
 from mrmodel.tasks.spec import Grouping, TaskSpec
 from mrmodel.tensors import wire
-from mrmodel.tensors.aggregation import finish, parse_aggregation, shrink
+from mrmodel.tensors.aggregation import ROWS, finish, parse_aggregation, shrink
+from mrmodel.tensors.side_by_side import one_after_another
 
 _ABOUT = b"mrmodel.about"
 
@@ -58,7 +60,11 @@ class AggregateTask(PredictTask):
             return
         part = pq.read_table(pa.BufferReader(storage.read_bytes(uri)))
         by = self._grouping.by
-        table = shrink(part.replace_schema_metadata(), self._how, by, self._keep)
+        part = part.replace_schema_metadata()
+        if self._grouping.models > 1:
+            outputs = [n for n in part.schema.names if n not in (by, *self._keep)]
+            part = one_after_another(part, outputs, self._grouping.models)
+        table = shrink(part, self._how, by, self._keep)
         buckets = buckets_of(table.column(by), self._grouping.buckets)
         piece = shard.pieces[0]
         about = {**self._grouping.to_dict(), "keep": self._keep, "at": [piece.uri, piece.start],
@@ -95,12 +101,20 @@ def aggregate(values: Iterable[bytes]) -> bytes:
     table = finish(plain, how, about["by"], about["keep"])
     # what fields carry is between mappers and reducers
     table = pa.table(table.columns, names=table.schema.names)
+    if about["models"] > 1 and how.name != "topk":
+        table = _count_rows(table, about["models"])
     if about["format"] == "jsonl":
         batches = table.combine_chunks().to_batches()
         return b"".join(json_lines(to_rows(batch)) for batch in batches)
     file = io.BytesIO()
     pq.write_table(table, file)
     return file.getvalue()
+
+
+def _count_rows(table: pa.Table, models: int) -> pa.Table:
+    """`table` with the number of rows, not that of the predictions of all `models`."""
+    at = table.schema.get_field_index(ROWS)
+    return table.set_column(at, ROWS, pc.divide(table.column(at), models))
 
 
 def _about(table: pa.Table) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 
+from mrmodel.models.ensemble import Ensemble, Member, speaking_for
 from mrmodel.models.loading import load_predictor
-from mrmodel.tasks.spec import TaskModel
+from mrmodel.tasks.spec import TaskEnsemble, TaskMember, TaskModel, TaskSpec
+from mrmodel.tensors.aggregation import parse_aggregation
 
 CODE_ZIP = "code.zip"
 ARCHIVES = (".zip", ".whl", ".egg")
@@ -24,6 +26,23 @@ def set_threads(threads: int) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     # tokenizers starts its own pool, which the forward pass would fight with
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if threads == 1 else "true")
+
+
+def predictor_of(spec: TaskSpec) -> Any:
+    """What a task predicts with, ready; of several models, one predictor that runs them all.
+    Raises as `load` does, then with the model's name."""
+    inputs = spec.task_data.inputs
+    if spec.ensemble is None:
+        return load(spec.task_model, inputs)
+    ensemble = TaskEnsemble.from_dict(spec.ensemble)
+    members = [_load_member(member, inputs) for member in ensemble.task_members]
+    return Ensemble(members, ensemble.aggregate and parse_aggregation(ensemble.aggregate))
+
+
+def _load_member(member: TaskMember, inputs: tuple[str, ...] | None) -> Member:
+    columns = inputs if member.inputs is None else member.inputs
+    with speaking_for(member.name):
+        return Member(member.name, load(member.task_model, columns), columns)
 
 
 def load(task_model: TaskModel, inputs: tuple[str, ...] | None) -> Any:
@@ -44,7 +63,7 @@ def reach_code(task_model: TaskModel) -> str:
     """Make the user's code importable; the reference to the model in it."""
     spec = task_model.model
     if task_model.shipped:
-        return _unpack_code(spec.ref)
+        return _unpack_code(spec.ref, task_model.place)
     paths = import_paths(spec.py_files)
     sys.path[:0] = [path for path in paths if path not in sys.path]
     return spec.ref
@@ -57,12 +76,13 @@ def import_paths(py_files: Sequence[str]) -> list[str]:
     return [str(path if path.suffix in ARCHIVES else path.parent) for path in paths]
 
 
-def _unpack_code(ref: str) -> str:
+def _unpack_code(ref: str, place: str) -> str:
     """Unpack the user's code beside the task; the reference to the model in it."""
-    folder = Path.cwd() / "user_code"
-    folder.mkdir(exist_ok=True)
+    root = Path.cwd() / "user_code"
+    root.mkdir(exist_ok=True)
     with zipfile.ZipFile(CODE_ZIP) as code:
-        code.extractall(folder)
+        code.extractall(root)
+    folder = root / place
     sys.path.insert(0, str(folder))
     path, _, name = ref.rpartition(":")
     return f"{folder / Path(path).name}:{name}" if path.endswith(".py") else ref
@@ -77,7 +97,7 @@ def weights_of(task_model: TaskModel) -> Path | None:
 
 def _linked_weights(task_model: TaskModel) -> Path | None:
     """The weights as the user laid them out, as links to the node's one copy."""
-    folder = Path.cwd() / "weights"
+    folder = Path.cwd() / "weights" / task_model.place
     for name, link in task_model.weights_links.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

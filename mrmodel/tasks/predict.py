@@ -108,7 +108,7 @@ class PredictTask:
         begun = time.perf_counter()
         threads = self._spec.threads or self._context.vcores or os.cpu_count() or 1
         task_model.set_threads(threads)
-        self._predictor = task_model.load(self._spec.task_model, self._data.inputs)
+        self._predictor = task_model.predictor_of(self._spec)
         self._use_own_batch_size()
         self._load_seconds = time.perf_counter() - begun
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from mrmodel import storage
 from mrmodel.errors import ModelOutputError
+from mrmodel.models.ensemble import told_by
 from mrmodel.tasks.forward import Failure, Result, Success
 from mrmodel.tasks.parts import PARTS, DeadLetters, PartWriter
 from mrmodel.tasks.windows import Window
@@ -51,7 +52,7 @@ class ShardWriter:
 
     def _write_bad(self, window: Window, failures: list[Failure]) -> None:
         rows = list(window.bad) + [
-            window.bad_row(failure.index, type(failure.error).__name__, str(failure.error))
+            window.bad_row(failure.index, type(failure.error).__name__, _message(failure.error))
             for failure in failures
         ]
         self.dead_letters.write(sorted(rows, key=lambda row: (row.source, row.row)))
@@ -78,6 +79,11 @@ class ShardWriter:
         self._outputs_schema = schema
         batches = [unify(schema, success.outputs) for success in good]
         return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+
+
+def _message(error: Exception) -> str:
+    model = told_by(error)
+    return f"model {model}: {error}" if model else str(error)
 
 
 def _side_by_side(kept: pa.RecordBatch, outputs: pa.RecordBatch) -> pa.RecordBatch:

@@ -17,7 +17,8 @@ from mrmodel.specs import ModelSpec, Spec
 class TaskModel(Spec):
     """The model as tasks find it. `spec.ref` is as the user gave it (a file's path is absolute
     where tasks share the driver's files); with `shipped`, code lies in ``code.zip`` and weights
-    under `weights_links` (file name in the weights folder → name in the working folder)."""
+    under `weights_links` (file name in the weights folder → name in the working folder). Of a
+    model of several, `place` is the folder in ``code.zip`` that is its own."""
 
     spec: dict[str, Any]
     sha256: str
@@ -25,10 +26,38 @@ class TaskModel(Spec):
     weights_is_folder: bool = False
     weights_links: dict[str, str] = field(default_factory=dict)
     shipped: bool = False
+    place: str = ""
 
     @property
     def model(self) -> ModelSpec:
         return ModelSpec.from_dict(self.spec)
+
+
+@dataclass(frozen=True)
+class TaskMember(Spec):
+    """A model of an ensemble: `model` is a `TaskModel`, `name` what people call it, `inputs` the
+    columns that it says it reads (None: it does not say, or --inputs does)."""
+
+    model: dict[str, Any]
+    name: str
+    inputs: tuple[str, ...] | None = None
+
+    @property
+    def task_model(self) -> TaskModel:
+        return TaskModel.from_dict(self.model)
+
+
+@dataclass(frozen=True)
+class TaskEnsemble(Spec):
+    """Models that predict the same rows: `TaskMember`s as dicts. `aggregate` makes one prediction
+    of theirs; None leaves them side by side."""
+
+    members: tuple[dict[str, Any], ...]
+    aggregate: str | None = None
+
+    @property
+    def task_members(self) -> list[TaskMember]:
+        return [TaskMember.from_dict(member) for member in self.members]
 
 
 @dataclass(frozen=True)
@@ -66,11 +95,12 @@ class Evaluation(Spec):
 @dataclass(frozen=True)
 class Grouping(Spec):
     """Rows with one value in the column `by` become one row, as `aggregate` says; groups travel in
-    `buckets`, of each of which a part file is made."""
+    `buckets`, of each of which a part file is made. A row has predictions of so many `models`."""
 
     by: str
     aggregate: str
     buckets: int = 1
+    models: int = 1
 
 
 @dataclass(frozen=True)
@@ -143,7 +173,8 @@ class TaskSpec(Spec):
     of the job that the staging folder belongs to; `batch_timeout` (seconds)
     bounds one batch, and loading the model; `driver_pid` ends a task whose driver is gone;
     `evaluation` is an `Evaluation` where metrics are wanted, `training` a `Training` where
-    gradients are, `grouping` a `Grouping` where predictions become those of groups."""
+    gradients are, `grouping` a `Grouping` where predictions become those of groups, `ensemble` a
+    `TaskEnsemble` where there are several models (`model` names them together)."""
 
     job: str
     model: dict[str, Any]
@@ -159,6 +190,7 @@ class TaskSpec(Spec):
     evaluation: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
     grouping: dict[str, Any] | None = None
+    ensemble: dict[str, Any] | None = None
 
     @property
     def task_model(self) -> TaskModel:

@@ -248,7 +248,53 @@ def test_a_row_per_group(predict, lake):
     assert {row["rows"] for row in helpers.rows(lake / "out")} == {1}
 
 
+@pytest.fixture
+def ensemble(lake, capsys):
+    """Run the command with two --model, to which OPTIONS add: (code, out, err)."""
+    other = model(lake, DOUBLER.replace("* 2", "* 4"), "other.py")
+
+    def run(*options, words=(f"{lake}/in",)):
+        models = ["--model", f"{lake}/model.py:Model", "--model", other]
+        code = main(["predict", *models, *map(str, words), "-o", f"{lake}/out", *options])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return run
+
+
+def test_an_ensemble(ensemble, lake):
+    parquet(lake / "more.parquet", [20])
+    code, out, _ = ensemble("--aggregate", "mean", words=(lake / "in", lake / "more.parquet"))
+    assert code == 0
+    assert out.splitlines()[0] == "rows           21 in = 21 ok + 0 bad"
+    assert helpers.rows(lake / "out")[5] == {"id": 5, "twice": 15.0}
+
+
+def test_one_model_by_its_option(lake, capsys):
+    assert main(["predict", "--model", f"{lake}/model.py:Model", f"{lake}/in", "-o",
+                 f"{lake}/out"]) == 0  # fmt: skip
+    assert helpers.rows(lake / "out")[5] == {"id": 5, "twice": 10.0}
+
+
+def test_words_that_may_be_models_or_input(ensemble, lake):
+    mean = ("--aggregate", "mean")
+    ref = f"{lake}/model.py:Model"
+    check_refused(
+        ensemble(*mean, words=(ref, lake / "in")),
+        f"{ref} is a MODEL and --model names others: with --model name all models that way",
+    )
+    check_refused(
+        ensemble(*mean, "--weights", "w=1.pt"),
+        f"expected the weights of each model after its name, as in --model {ref}=w=1.pt",
+    )
+    check_refused(ensemble(), "2 models need --aggregate HOW")
+    code, _, err = ensemble(*mean, words=())
+    assert code == 2 and "Error: Missing argument 'INPUT...'" in err
+    assert "out" not in names(lake)
+
+
 def test_half_of_what_groups_need(predict):
+    check_refused(predict("--aggregate", "mean"), "--aggregate needs --group-by, too")
     check_refused(predict("--group-by", "id"), "--group-by needs --aggregate, too")
     check_refused(
         predict("--group-by", "id", "--aggregate", "median"), "--aggregate median: expected mean"

@@ -91,6 +91,17 @@ def test_the_model_may_come_from_the_command_line(run, lake):
     assert "other" in helpers.rows(lake / "out")[0]
 
 
+def test_several_models(run, lake):
+    other = helpers.model(lake, helpers.DOUBLER.replace("* 2", "* 4"), "other.py")
+    text = JOB.replace('"LAKE/model.py:Model"', f'["LAKE/model.py:Model", "{other}"]')
+    assert run(text, "--aggregate", "mean")[0] == 0
+    assert helpers.rows(lake / "out")[5] == {"id": 5, "twice": 15.0}
+    # those of the command line, and its input, win
+    more = ["--model", other, f"{lake}/more", "--overwrite"]
+    assert run(text, *more)[0] == run(JOB, *more)[0] == 0
+    assert helpers.rows(lake / "out")[0] == {"id": 20, "twice": 80.0}
+
+
 @pytest.mark.parametrize(
     ("line", "text"),
     [

@@ -3,7 +3,14 @@ import sys
 import pytest
 
 from mrmodel.errors import ModelError, UsageError
-from mrmodel.models.reference import ModelRef, check, find_module, parse, parse_source
+from mrmodel.models.reference import (
+    ModelRef,
+    check,
+    find_module,
+    parse,
+    parse_source,
+    split_weights,
+)
 from mrmodel.models.reference import top_level_names as names_of
 
 
@@ -29,6 +36,26 @@ def test_the_three_forms(text, expected):
 def test_other_forms_are_explained(text):
     with pytest.raises(UsageError, match=r"path/to/file.py:Name, package.module:Name.*file.pt2"):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("net.py:Net", ("net.py:Net", None)),
+        ("net.py:Net=w.safetensors", ("net.py:Net", "w.safetensors")),
+        ("a.b:Net=hdfs://n:8020/dt=1/w=2", ("a.b:Net", "hdfs://n:8020/dt=1/w=2")),
+        ("lr=1/net.py:Net=lr=1/w.pt", ("lr=1/net.py:Net", "lr=1/w.pt")),
+        ("lr=1/net.pt2", ("lr=1/net.pt2", None)),
+    ],
+)
+def test_weights_after_a_model(text, expected):
+    assert split_weights(text) == expected
+
+
+@pytest.mark.parametrize("text", ["net.py=w.pt", "=w.pt", "net.py:Net=", ""])
+def test_weights_without_a_model_and_the_other_way_round(text):
+    with pytest.raises(UsageError, match="expected"):
+        split_weights(text)
 
 
 def test_a_file_without_a_name_is_told_the_names_there_are(tmp_path):

@@ -22,12 +22,13 @@ def test_code_and_weights(tmp_path):
         path = tmp_path / "weights" / f"model-0000{number}-of-00002.safetensors"
         path.write_bytes(bytes([number]) * 10)
     root = str(tmp_path / "hdfs")
-    found = ship(b"zip of code", str(tmp_path / "weights"), None, "me", root)
+    found = ship(b"zip of code", [str(tmp_path / "weights")], None, "me", root)
     files = by_name(found)
     assert {"mrmodel.zip", "code.zip"} < set(files)
     assert Path(files["code.zip"]).read_bytes() == b"zip of code"
-    assert found.weights_is_folder and found.env is None
-    second = found.links["model-00002-of-00002.safetensors"]
+    (weights,) = found.weights
+    assert weights.is_folder and found.env is None
+    second = weights.links["model-00002-of-00002.safetensors"]
     assert Path(files[second]).read_bytes() == b"\2" * 10
     assert all(uri.startswith(f"{root}/user/me/.mrmodel/cache/") for uri in files.values())
     packed = zipfile.ZipFile(files["mrmodel.zip"]).namelist()
@@ -37,21 +38,34 @@ def test_code_and_weights(tmp_path):
 def test_a_second_job_sends_nothing(tmp_path):
     (tmp_path / "w.pt").write_bytes(b"weights")
     root = str(tmp_path / "hdfs")
-    first = ship(b"code", str(tmp_path / "w.pt"), None, "me", root)
+    first = ship(b"code", [str(tmp_path / "w.pt")], None, "me", root)
     cache = tmp_path / "hdfs" / "user" / "me" / ".mrmodel" / "cache"
     before = {path: path.stat().st_ino for path in cache.rglob("*")}
-    assert ship(b"code", str(tmp_path / "w.pt"), None, "me", root) == first
+    assert ship(b"code", [str(tmp_path / "w.pt")], None, "me", root) == first
     assert {path: path.stat().st_ino for path in cache.rglob("*")} == before
     assert all(names(folder) == ["data"] for folder in cache.iterdir())
 
 
+def test_the_weights_of_several_models(tmp_path):
+    for name in ("a.pt", "b.pt"):
+        (tmp_path / name).write_bytes(name.encode())
+    paths = [str(tmp_path / "a.pt"), None, str(tmp_path / "b.pt"), str(tmp_path / "a.pt")]
+    found = ship(b"code", paths, None, "me", str(tmp_path / "hdfs"))
+    first, none, second, again = [weights.links for weights in found.weights]
+    files = by_name(found)
+    assert none == {} and again == first
+    assert Path(files[first["a.pt"]]).read_bytes() == b"a.pt"
+    assert Path(files[second["b.pt"]]).read_bytes() == b"b.pt"
+    assert len(files) == len(found.files) == 4
+
+
 def test_environments(tmp_path):
     (tmp_path / "env.tar.gz").write_bytes(b"packed")
-    found = ship(None, None, str(tmp_path / "env.tar.gz"), "me", str(tmp_path / "hdfs"))
+    found = ship(None, [], str(tmp_path / "env.tar.gz"), "me", str(tmp_path / "hdfs"))
     assert found.env.endswith("/env.tar.gz#env")
     for wrong in ("no.tar.gz", "env.rar"):
         with pytest.raises(UsageError, match="--env .*expected an archive"):
-            ship(None, None, str(tmp_path / wrong), "me", str(tmp_path / "hdfs"))
+            ship(None, [], str(tmp_path / wrong), "me", str(tmp_path / "hdfs"))
 
 
 def test_weights_of_a_round():

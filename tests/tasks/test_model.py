@@ -56,6 +56,30 @@ def test_shipped_code_and_weights(node, tmp_path):
     assert load(task_model(ref, shipped=True), ("x",)).inputs == ["x"]
 
 
+def test_models_of_an_ensemble_have_places_of_their_own(node):
+    """Files of one name do not meet: the second model's helper is not the first one's."""
+    with zipfile.ZipFile(node / CODE_ZIP, "w") as code:
+        for place in ("0", "1"):
+            code.writestr(f"{place}/model.py", MODEL)
+            code.writestr(f"{place}/helper.py", f"NAME = 'helper {place}'")
+    for name in ("weights-0000", "weights-0001"):
+        (node / name).write_text(name)
+    found = [
+        load(
+            task_model(
+                "/x/model.py:Model",
+                shipped=True,
+                place=str(n),
+                weights_links={"w.pt": f"weights-000{n}"},
+            ),
+            None,
+        )
+        for n in range(2)
+    ]
+    assert [model.name for model in found] == ["helper 0", "helper 1"]
+    assert [model.weights.read_text() for model in found] == ["weights-0000", "weights-0001"]
+
+
 def test_py_files_where_tasks_share_the_drivers_files(node, tmp_path):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "helper.py").write_text("NAME = 'py file'")
