@@ -36,7 +36,7 @@ _END = 10.0  # seconds for the server to see that it is not needed any more
 class ForkedProcess:
     """What subprocess.Popen would be to the runner: a process that has begun."""
 
-    def __init__(self, told: IO[str], pid: int):
+    def __init__(self, told: IO[bytes], pid: int):
         self._told, self.pid = told, pid
         self._code: int | None = None
         self._waiting = threading.Lock()  # one thread waits, others for it
@@ -99,7 +99,7 @@ class ForkServer:
         """Run the Python script ``args[0]`` with the other `args`, in a session of its own. Raises
         OSError where the server is gone."""
         ours, theirs = os.pipe()
-        told = os.fdopen(ours)
+        told = os.fdopen(ours, "rb", buffering=0)  # select does not see what a buffer holds
         try:
             request = json.dumps({"args": list(args), "cwd": cwd, "env": dict(env)}).encode()
             files = [file.fileno() for file in (stdin, stdout, stderr)]

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -97,6 +98,13 @@ def test_two_threads_may_wait(start):
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.05)
         assert [code.result() for code in codes] == [7, 7, 7]
+
+
+def test_a_process_that_ends_at_once(start):
+    """Before anybody has read that it began."""
+    process = start("raise SystemExit(5)")
+    time.sleep(1)
+    assert process.wait(0) == 5
 
 
 def test_many_at_once_end_in_any_order(start):
