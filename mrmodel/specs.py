@@ -76,7 +76,8 @@ class TrainSpec(Spec):
     """How to train. `loss` and `label` are for modules without a training_step; `optimizer` None
     is the model's own; `clip` is the largest norm of a gradient; `early_stop` the rounds without a
     better validation loss after which training ends; `keep_last` the checkpoints that stay.
-    `inner_steps` (per shard and round), `outer_lr` and `outer_momentum` are those of ``local``;
+    `inner_steps` (per shard and round), `outer_lr` and `outer_momentum` are those of ``local``, of
+    which a round goes on without its last shards where `min_shards` (a share, ``3/4``) have come;
     `gang_timeout` (seconds) is how long the workers of ``allreduce`` wait for each other."""
 
     sync: str = "gradient"
@@ -97,6 +98,7 @@ class TrainSpec(Spec):
     outer_lr: float = 0.7
     outer_momentum: float = 0.9
     gang_timeout: float = 300.0
+    min_shards: str | float | None = None
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import math
 import re
+from fractions import Fraction
 
 from mrmodel.errors import UsageError
 
 _SIZE = re.compile(r"^\s*([0-9]*\.?[0-9]+)\s*([kmgt]?)(i?b?)\s*$", re.IGNORECASE)
+_SHARE = re.compile(r"[0-9]+/0*[1-9][0-9]*|0?\.[0-9]+")
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -57,6 +59,21 @@ def parse_budget(text: str | int) -> tuple[int | None, float | None]:
             f"--max-bad: expected a number of rows (10) or a share (2%) but received {text!r}"
         )
     return (None, amount / 100) if value.endswith("%") else (int(amount), None)
+
+
+def parse_min_shards(text: str | float) -> Fraction:
+    """--min-shards: the share of a round's shards that ``3/4`` or ``0.75`` is.
+
+    Raises UsageError when `text` is neither, or not above 0 and at most 1.
+    """
+    value = str(text).strip()
+    share = Fraction(value) if _SHARE.fullmatch(value) else Fraction(0)
+    if not 0 < share <= 1:
+        raise UsageError(
+            f"--min-shards: expected a share of the shards, above 0 and at most 1, such as 3/4 or "
+            f"0.75, but received {text!r}"
+        )
+    return share
 
 
 def parse_batch_rows(text: str, auto: int) -> int:

@@ -80,6 +80,12 @@ learning_options = together(
         help="local: Nesterov's, of rounds.",
     ),
     click.option(
+        "--min-shards",
+        metavar="K/N",
+        help="local: a round goes on when this share of its shards, 3/4 or 0.75, is there; the "
+        "others go on in the next one.  [default: all]",
+    ),
+    click.option(
         "--gang-timeout",
         type=click.FloatRange(0, min_open=True),
         default=300.0,
@@ -133,7 +139,9 @@ def train(**options: Any) -> None:
     the optimiser's step. The gradient is that of all rows in one process; optimisers that look
     at it more than once per step (lbfgs) run a job for each look. With --sync local each shard
     takes --inner-steps steps of --batch-size rows by itself in a round, and an outer optimiser
-    follows their average (DiLoCo): far fewer bytes and jobs for as many steps. With --sync
+    follows their average (DiLoCo): far fewer bytes and jobs for as many steps; with --min-shards
+    3/4 it does so when three of four shards are there, and stops the others until the next round:
+    which these are depends on time, so that the bits of two runs may differ. With --sync
     allreduce one job trains for all --epochs: its --workers read their rows once, and exchange
     gradients in every step of --batch-size rows each. When a worker dies they begin again at the
     last checkpoint.
@@ -165,7 +173,7 @@ def job_of(options: dict[str, Any]) -> Any:
 
     names = ("sync", "rounds", "label", "loss", "optimizer", "lr", "optimizer_args", "lr_schedule",
              "clip", "seed", "early_stop", "keep_last", "inner_steps", "outer_lr",
-             "outer_momentum", "gang_timeout")  # fmt: skip
+             "outer_momentum", "gang_timeout", "min_shards")  # fmt: skip
     train_spec = TrainSpec(
         **{name: options[name] for name in names},
         # not measured, as for predictions: it decides the last bits of the sums

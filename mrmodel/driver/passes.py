@@ -83,6 +83,7 @@ class Passes:
         self._folder, self._watcher = folder, watcher
         self._numbers = itertools.count()
         self._knows_bad = False
+        self._late: tuple[str, ...] = ()
         # tasks of a driver that was killed may still write: not where this one reads
         self._token = secrets.token_hex(4)
 
@@ -129,9 +130,11 @@ class Passes:
                 keep_letters(staging, data.plan.sources, self._checkpoints)
                 self._knows_bad = training.local is None
             buckets = bucket_count(trainable.module) * with_gradient
-            found = _read(staging, data, buckets, training.local is None)
+            tally, sums = _read(staging, data, buckets, training.local)
+            if training.local is not None:
+                self._late = tally.late
             phases.add_pass(begun, staging.seconds(), time.time())
-            return found
+            return tally, sums
         except MrmodelError as error:
             raise last_words(staging, error) from error
         finally:
@@ -165,7 +168,8 @@ class Passes:
             job_class=MRGradient,
             spec=spec,
             plan=plan,
-            shards=data.shards,
+            # where a worker has several shards, it is not always the same ones that come late
+            shards=tuple(sorted(data.shards, key=lambda shard: shard.key not in self._late)),
             finished=frozenset(),
             execution=self._execution,
             folder=folder,
@@ -177,15 +181,16 @@ class Passes:
 
 
 def _read(
-    staging: Staging, data: DataSet, buckets: int, all_rows: bool
+    staging: Staging, data: DataSet, buckets: int, local: dict[str, Any] | None
 ) -> tuple[Tally, dict[bytes, bytes]]:
-    """What the reducers wrote, its books checked: every shard once, and with `all_rows` every
-    row."""
+    """What the reducers wrote, its books checked: every shard once, and every row, or, where steps
+    were taken as `local` says, no more late shards than it allows."""
     found: dict[bytes, Any] = read_reduced(staging)
     tally = Tally.from_bytes(found.pop(TALLY)) if TALLY in found else Tally()
     if not tally.rows:
         raise JobError("there are no rows to train on: expected some with a value in every column")
-    planned = data.plan.rows if all_rows else None
+    _check_late(tally, data, local or {})
+    planned = data.plan.rows if local is None else None
     shards_match = tally.shards == len(data.shards) and len(found) == buckets
     if not shards_match or planned not in (None, tally.rows + tally.bad):
         raise LedgerError(
@@ -194,3 +199,16 @@ def _read(
             f"{len(found)} of {buckets} buckets: did the input change? run again with --resume"
         )
     return tally, found
+
+
+def _check_late(tally: Tally, data: DataSet, local: dict[str, Any]) -> None:
+    """Raise LedgerError where more shards are late than may be, or some that nobody knows."""
+    most = len(data.shards) - (local.get("least") or len(data.shards))
+    late = set(tally.late)
+    known = late <= {shard.key for shard in data.shards} and len(late) == len(tally.late)
+    if not known or len(late) > most:
+        raise LedgerError(
+            f"the books of a pass do not balance: expected at most {most} of {len(data.shards)} "
+            f"shards to be late, each once, but received {', '.join(tally.late)}: run again with "
+            f"--resume"
+        )

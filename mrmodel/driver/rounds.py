@@ -8,16 +8,21 @@ from typing import Any
 
 import torch
 
+from mrmodel import storage
 from mrmodel.driver import ledger
 from mrmodel.driver.model_files import ModelFiles
 from mrmodel.driver.passes import Passes
 from mrmodel.driver.phases import Phases
 from mrmodel.driver.train_steps import TrainSteps
 from mrmodel.errors import JobError, TooManyBadRowsError
+from mrmodel.tasks.gauge import name_of
 from mrmodel.tasks.spec import LocalSteps, Training
 from mrmodel.training import optimizers
 from mrmodel.training.checkpoints import INNER, Checkpoint
 from mrmodel.training.gradients import Tally, check_dtypes, set_gradients
+from mrmodel.units import parse_min_shards
+
+_SHOWN = 3
 
 
 class Rounds(TrainSteps):
@@ -41,6 +46,8 @@ class Rounds(TrainSteps):
             self._scheduler.load_state_dict(found.scheduler)
 
     def rounds(self, files: ModelFiles, done: int) -> str | None:
+        # what a killed driver left: its tasks that still run see that they work for nobody
+        storage.storage_for(self._base).delete(self._base)
         self._passes = Passes(
             self._base, self._checkpoints.uri, files, self._job.execution,
             self._training(), self._job.reducers, self._folder, self._watcher,
@@ -61,12 +68,20 @@ class Rounds(TrainSteps):
         train = self._train
         local = LocalSteps(
             train.inner_steps, train.rounds, self._checkpoints.folder(INNER), self._inner_name(),
-            train.lr, train.optimizer_args, train.lr_schedule, train.clip,
+            train.lr, train.optimizer_args, train.lr_schedule, train.clip, self._least(),
         )  # fmt: skip
         return Training(
             "", 0, train.seed, train.batch_size, train.label, train.loss,
             local=local.to_dict() if train.sync == "local" else None,
         )  # fmt: skip
+
+    def _least(self) -> int | None:
+        """The shards with which a round goes on without the others; None where it needs all."""
+        if self._train.min_shards is None:
+            return None
+        of = len(self._data.shards)
+        least = math.ceil(parse_min_shards(self._train.min_shards) * of)
+        return least if least < of else None
 
     def _inner_name(self) -> str | None:
         """The inner optimiser: as asked, the model's own (None), or AdamW, as DiLoCo has it."""
@@ -113,6 +128,8 @@ class Rounds(TrainSteps):
             "seconds": round(seconds, 3),
             "rows_per_second": round(rows / max(seconds, 1e-9), 1),
         }
+        if self._train.min_shards is not None:
+            line["late_shards"] = looks[0]["late"]
         line |= phases.line(seconds)
         begun = time.time()
         if self._validation is not None:
@@ -133,11 +150,23 @@ class Rounds(TrainSteps):
                 f"the learning rate, or clip gradients (--clip)"
             )
         loss = tally.loss / tally.rows
-        nbytes = sum(map(len, sums.values())) * len(self._data.shards)
+        nbytes = sum(map(len, sums.values())) * (tally.shards - len(tally.late))
         looks.append(
-            {"loss": loss, "rows": tally.rows, "bad": tally.bad, "norm": norm, "bytes": nbytes}
-        )
+            {"loss": loss, "rows": tally.rows, "bad": tally.bad, "norm": norm, "bytes": nbytes,
+             "late": self._late(number, tally)}
+        )  # fmt: skip
         return torch.tensor(loss, dtype=torch.float64)
+
+    def _late(self, number: int, tally: Tally) -> list[str]:
+        """The names of the shards that the round went on without, which is told."""
+        late = [name_of(shard) for shard in self._data.shards if shard.key in tally.late]
+        if late:
+            more = f" and {len(late) - _SHOWN} more" if len(late) > _SHOWN else ""
+            self._watcher.say(
+                f"round {number} goes on without {len(late)} of {tally.shards} shards: "
+                f"{', '.join(late[:_SHOWN])}{more}"
+            )
+        return late
 
     def _check_bad(self, tally: Tally) -> None:
         rows = {"in": tally.rows + tally.bad, "bad": tally.bad}

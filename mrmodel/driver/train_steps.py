@@ -22,7 +22,7 @@ from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec, TrainS
 from mrmodel.tasks.model import import_paths
 from mrmodel.training.checkpoints import Checkpoint, Checkpoints
 from mrmodel.training.module import Trainable, load_trainable
-from mrmodel.units import duration, format_size, parse_budget
+from mrmodel.units import duration, format_size, parse_budget, parse_min_shards
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,13 @@ class TrainSteps:
         parse_budget(self._job.output.max_bad)
         if train.early_stop is not None and not train.validation:
             raise UsageError("--early-stop needs --validation URI: the rows to judge by")
+        if train.min_shards is not None:
+            if train.sync != "local":
+                raise UsageError(
+                    f"--min-shards: expected --sync local but received --sync {train.sync}, which "
+                    f"needs every shard: leave --min-shards out"
+                )
+            parse_min_shards(train.min_shards)
 
     def _load(self, files: ModelFiles) -> Trainable:
         sys.path[:0] = import_paths(files.spec.py_files)

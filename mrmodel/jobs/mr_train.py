@@ -30,6 +30,7 @@ _LEARNING: dict[str, tuple[Callable[[str], Any], str]] = {
     "inner_steps": (int, "local: steps of each shard in a round"),
     "outer_lr": (float, "local: of a round"),
     "outer_momentum": (float, "local: Nesterov's, of rounds"),
+    "min_shards": (str, "local: a round goes on without the others of its shards: 3/4, 0.75"),
     "gang_timeout": (float, "allreduce: longest wait for all workers to run at once, seconds"),
 }
 

@@ -55,11 +55,11 @@ class GradientTask:
         self._spec = spec
         self._data = spec.task_data
         self.training = Training.from_dict(spec.training or {})
-        self._context = context
+        self.context = context
         self.reporter = reporter
         self._emit = emit
         self._on_share = on_share
-        self._staging = Staging(spec.staging, spec.identity)
+        self.staging = Staging(spec.staging, spec.identity)
         self._model: Trainable | None = None
         self.batch_size = self.training.batch_size
         self.clock = Clock(PHASES)
@@ -69,19 +69,24 @@ class GradientTask:
         """Emit what every shard of `shards` contributes. Raises MrmodelError; its last words are
         in the staging folder by then."""
         try:
-            attempt = self._context.attempt
-            with pulse_of(self._spec, self._staging, attempt, self.reporter) as pulse:
+            attempt = self.context.attempt
+            with pulse_of(self._spec, self.staging, attempt, self.reporter) as pulse:
                 for shard in shards:
                     self._run_shard(shard, pulse)
         except Exception as error:
             detail = error.detail if isinstance(error, MrmodelError) else traceback.format_exc()
-            self._staging.report_error(self._context.attempt, error, detail)
+            self.staging.report_error(self.context.attempt, error, detail)
             raise
         finally:
             self.reporter.flush()
 
     def _run_shard(self, shard: Shard, pulse: Pulse) -> None:
         begun, self.clock = time.time(), Clock(PHASES)
+        self.contribute(shard, pulse)
+        self.staging.report_seconds("map", shard.key, begun, self.clock.seconds)
+
+    def contribute(self, shard: Shard, pulse: Pulse) -> None:
+        """Emit what `shard` contributes to the sums."""
         pulse.beat("loading the model")
         with self.clock.phase("load"):
             model = self._loaded()
@@ -90,12 +95,15 @@ class GradientTask:
             tally = self._work(model, shard, pulse, buffers)
         with self.clock.phase("send"):
             self._send(model, shard, tally, buffers.take(tally.rows))
-        self._staging.report_seconds("map", shard.key, begun, self.clock.seconds)
 
     def _send(self, model: Trainable, shard: Shard, tally: Tally, ways: list[torch.Tensor]) -> None:
-        if self.training.with_gradient:
+        if self.training.with_gradient and not tally.late:
             for group, value in gradient_buckets(model.module, ways):
                 self._emit(wire.Record(group, shard.key, value))
+        self.send_tally(shard, tally)
+
+    def send_tally(self, shard: Shard, tally: Tally) -> None:
+        """Emit what was read of `shard`."""
         self._emit(wire.Record(TALLY, shard.key, tally.to_bytes()))
 
     @contextmanager
@@ -104,8 +112,8 @@ class GradientTask:
         if not self.training.letters:
             yield
             return
-        attempt, data_format = self._context.attempt, self._data.format
-        with BadRows(self._staging, attempt, shard, data_format) as self.bad_rows:
+        attempt, data_format = self.context.attempt, self._data.format
+        with BadRows(self.staging, attempt, shard, data_format) as self.bad_rows:
             yield
 
     def _work(self, model: Trainable, shard: Shard, pulse: Pulse, buffers: BufferWays) -> Tally:
@@ -149,7 +157,7 @@ class GradientTask:
 
     def _loaded(self) -> Trainable:
         if self._model is None:
-            threads = self._spec.threads or self._context.vcores or os.cpu_count() or 1
+            threads = self._spec.threads or self.context.vcores or os.cpu_count() or 1
             task_model.set_threads(threads)
             spec = self._spec.task_model.model
             self._model = load_trainable(

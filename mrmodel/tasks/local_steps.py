@@ -5,6 +5,10 @@ What goes to the reducers is the way from the weights of the round to those wher
 gradient. The inner optimiser goes on where it was after the round before: its state, and how far
 it is in the shard, are kept in a file per round and shard, so that a repeated attempt begins where
 the first one did.
+
+A round may go on without its last shards (`tasks.roll_call`): a shard that is late emits a tally
+with its name and no rows, and takes its steps in the next round from where it was after the round
+before.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from mrmodel.tasks.gauge import name_of
 from mrmodel.tasks.gradient import GradientTask
 from mrmodel.tasks.memory import room_for_step
 from mrmodel.tasks.pulse import Pulse
+from mrmodel.tasks.roll_call import RollCall
 from mrmodel.tasks.spec import LocalSteps
 from mrmodel.tensors.columns import take
 from mrmodel.training import optimizers, trees
@@ -34,8 +39,21 @@ from mrmodel.training.module import Trainable
 class LocalTask(GradientTask):
     """One attempt at `LocalSteps.steps` steps on each of its shards."""
 
+    _roll: RollCall | None = None
+
+    def contribute(self, shard: Shard, pulse: Pulse) -> None:
+        local = self._local()
+        if local.least is not None:
+            self._roll = RollCall(self.staging, self.context.attempt, shard.key, local.least)
+        if not self._is_late():
+            super().contribute(shard, pulse)
+            return
+        # before the model is loaded, which may take long
+        _carry_over(local, shard, self.training.round)
+        self.send_tally(shard, Tally(shards=1, late=(shard.key,)))
+
     def work(self, model: Trainable, shard: Shard, pulse: Pulse) -> Tally:
-        local = LocalSteps.from_dict(self.training.local or {})
+        local = self._local()
         start = [parameter.detach().clone() for parameter in parameters_of(model.module)]
         optimizer, own = optimizers.make_optimizer(
             model, local.optimizer, local.lr, local.optimizer_args
@@ -46,6 +64,8 @@ class LocalTask(GradientTask):
         tally = Tally(shards=1)
         for batch, rows in self._next_batches(shard, inner.taken, local.steps):
             pulse.beat(f"training on {name_of(shard)}")
+            if self._is_late():
+                return self._give_up(model, start, shard)
             with room_for_step(rows), self.clock.phase("compute"):
                 loss = self._step(model, optimizer, batch, rows, shard, tally)
             tally = tally + Tally(rows, loss)
@@ -53,9 +73,27 @@ class LocalTask(GradientTask):
                 schedule.step()
         if own is not None and tally.rows:
             own.step()
+        # a shard without rows is nothing to go on with
+        if self._roll is not None and tally.rows and not self._roll.arrive():
+            return self._give_up(model, start, shard)
         inner.save(inner.taken + local.steps)
         _leave_way(model, start, tally.rows)
-        return tally + Tally(bad=self.bad_rows.count if self.bad_rows else 0)
+        return tally + self._bad()
+
+    def _local(self) -> LocalSteps:
+        return LocalSteps.from_dict(self.training.local or {})
+
+    def _is_late(self) -> bool:
+        return self._roll is not None and self._roll.is_late()
+
+    def _give_up(self, model: Trainable, start: list[torch.Tensor], shard: Shard) -> Tally:
+        """The tally of a shard that is late, of which nothing is left."""
+        _leave_way(model, start, 0)
+        _carry_over(self._local(), shard, self.training.round)
+        return Tally(shards=1, late=(shard.key,)) + self._bad()
+
+    def _bad(self) -> Tally:
+        return Tally(bad=self.bad_rows.count if self.bad_rows else 0)
 
     def _step(
         self,
@@ -120,25 +158,18 @@ class _Inner:
         optimizer: torch.optim.Optimizer,
         schedules: list[Any],
     ):
-        self._folder, self._name, self._round = local.state, f"{shard.key}.tensors", number
+        self._uri = _state_uri(local, shard, number)
         self._optimizer = optimizer
         self._schedules = [schedule for schedule in schedules if schedule is not None]
         self.taken = 0
         if number > 1:
-            self._load(self._uri(number - 1))
+            self._load(_read_state(local, shard, number - 1))
 
-    def _uri(self, number: int) -> str:
-        return storage.join(self._folder, f"round-{number:06d}", self._name)
-
-    def _load(self, uri: str) -> None:
-        if not storage.exists(uri):
-            raise JobError(
-                f"{uri} is missing: the state of an inner optimiser after round {self._round - 1}; "
-                f"begin anew with --overwrite, and the last checkpoint as --weights"
-            )
-        data = storage.read_bytes(uri)
+    def _load(self, data: bytes) -> None:
         size = int.from_bytes(data[:8], "little")
         about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["about"])
+        if about["state"] is None:
+            return
         state = trees.join(about["state"], safetensors.torch.load(data))
         self.taken = about["taken"]
         self._optimizer.load_state_dict(state["optimizer"])
@@ -152,7 +183,32 @@ class _Inner:
             {"optimizer": self._optimizer.state_dict(), "schedules": schedules}
         )
         about = {"about": json.dumps({"taken": taken, "state": tree})}
-        storage.write_bytes(self._uri(self._round), safetensors.torch.save(tensors, about))
+        storage.write_bytes(self._uri, safetensors.torch.save(tensors, about))
+
+
+def _state_uri(local: LocalSteps, shard: Shard, number: int) -> str:
+    """Where the state of the inner optimiser of `shard` after round `number` lies."""
+    return storage.join(local.state, f"round-{number:06d}", f"{shard.key}.tensors")
+
+
+def _read_state(local: LocalSteps, shard: Shard, number: int) -> bytes:
+    uri = _state_uri(local, shard, number)
+    if not storage.exists(uri):
+        raise JobError(
+            f"{uri} is missing: the state of an inner optimiser after round {number}; begin anew "
+            f"with --overwrite, and the last checkpoint as --weights"
+        )
+    return storage.read_bytes(uri)
+
+
+def _carry_over(local: LocalSteps, shard: Shard, number: int) -> None:
+    """Have the next round begin, on `shard`, where round `number` did."""
+    if number > 1:
+        data = _read_state(local, shard, number - 1)
+    else:
+        about = {"about": json.dumps({"taken": 0, "state": None})}
+        data = safetensors.torch.save({}, about)
+    storage.write_bytes(_state_uri(local, shard, number), data)
 
 
 def _leave_way(model: Trainable, start: list[torch.Tensor], rows: int) -> None:

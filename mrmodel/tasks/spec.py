@@ -106,7 +106,8 @@ class Grouping(Spec):
 @dataclass(frozen=True)
 class LocalSteps(Spec):
     """Steps that a task takes by itself on each shard, `steps` in each of `rounds` rounds. `state`
-    is the URI of the folder where the state of each shard's optimiser is kept."""
+    is the URI of the folder where the state of each shard's optimiser is kept; `least` the shards
+    with which a round goes on without the others (None: it needs all)."""
 
     steps: int
     rounds: int
@@ -116,6 +117,7 @@ class LocalSteps(Spec):
     optimizer_args: dict[str, Any] = field(default_factory=dict)
     lr_schedule: str = "constant"
     clip: float | None = None
+    least: int | None = None
 
 
 @dataclass(frozen=True)

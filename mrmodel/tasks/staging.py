@@ -7,6 +7,7 @@ STAGING/
   work/ATTEMPT-SHARD/                 the same, while an attempt writes it
   reduced/GROUP                       what reducers made of a group
   gang/                               where tasks that train together meet (`tasks.rendezvous`)
+  roll/                               which shards a round goes on without (`tasks.roll_call`)
   errors/ATTEMPT.json                 the last words of an attempt that failed
 
 A shard is finished by one atomic rename of its folder from ``work`` to ``done``. Whoever comes

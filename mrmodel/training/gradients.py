@@ -30,12 +30,13 @@ _DTYPES = {torch.float32: "<f4", torch.float64: "<f8"}
 @dataclass(frozen=True)
 class Tally:
     """What was read: `rows` that were good, the sum of their `loss`, rows that were `bad`, and of
-    how many `shards`."""
+    how many `shards`; `late` are the keys of those of them that a round went on without."""
 
     rows: int = 0
     loss: float = 0.0
     bad: int = 0
     shards: int = 0
+    late: tuple[str, ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -43,6 +44,7 @@ class Tally:
             self.loss + other.loss,
             self.bad + other.bad,
             self.shards + other.shards,
+            self.late + other.late,
         )
 
     def to_bytes(self) -> bytes:
@@ -50,7 +52,8 @@ class Tally:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Tally:
-        return cls(**json.loads(data))
+        told = json.loads(data)
+        return cls(**{**told, "late": tuple(told["late"])})
 
 
 def group_of_bucket(number: int) -> bytes:

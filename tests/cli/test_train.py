@@ -94,6 +94,8 @@ def test_resume_and_overwrite(train, lake):
         ([*OPTIONS, "--sync", "allreduce", "--workers", "3"], "-r inline runs one worker"),
         ([*OPTIONS, "--optimizer", "nix"], "--optimizer nix: expected one of"),
         ([*OPTIONS, "--batch-size", "x"], "--batch-size: expected a number of rows"),
+        ([*OPTIONS, "--min-shards", "3/4"], "--min-shards: expected --sync local but received"),
+        ([*OPTIONS, "--sync", "local", "--min-shards", "5/4"], "at most 1, such as 3/4 or 0.75"),
         ([*OPTIONS, "--optimizer-args", "{"], "expected a JSON object"),
     ],
 )

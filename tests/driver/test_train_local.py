@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -29,15 +30,17 @@ def batches(rows, shard, count, taken, batch_size=16, seed=0):
     return found[taken : taken + count]
 
 
-def by_hand(folder, rounds, steps, outer_lr, momentum):
-    """DiLoCo in one process, over the shards that the run made."""
+def by_hand(folder, rounds, steps, outer_lr=0.7, momentum=0.9, late=()):
+    """DiLoCo in one process, over the shards that the run made; `late` are the files that each
+    round goes on without."""
     namespace = {}
     exec(MODEL, namespace)
     torch.manual_seed(0)
     net = namespace["Net"]().double()
     outer = torch.optim.SGD(net.parameters(), lr=outer_lr, momentum=momentum, nesterov=momentum > 0)
     shards = json.loads((folder / "_mrmodel" / "shards.json").read_text())
-    workers = []
+    late = late or [()] * rounds
+    workers, taken = [], Counter()
     for shard in map(Shard.from_dict, shards):
         inner = namespace["Net"]().double()
         rows = pq.read_table(shard.pieces[0].uri)
@@ -45,9 +48,12 @@ def by_hand(folder, rounds, steps, outer_lr, momentum):
     for number in range(rounds):
         ways, seen = [], []
         for shard, rows, inner, optimizer in workers:
+            file = shard.pieces[0].uri
+            if file in late[number]:
+                continue
             inner.load_state_dict(net.state_dict())
             count = 0
-            for some in batches(rows, shard, steps, number * steps) if rows.num_rows else []:
+            for some in batches(rows, shard, steps, taken[file]) if rows.num_rows else []:
                 x = torch.tensor(some["f"].to_pylist(), dtype=torch.float32).double()
                 loss = torch.nn.functional.cross_entropy(
                     inner(x), torch.tensor(some["y"].to_pylist())
@@ -56,6 +62,7 @@ def by_hand(folder, rounds, steps, outer_lr, momentum):
                 loss.backward()
                 optimizer.step()
                 count += some.num_rows
+            taken[file] += steps
             pairs = zip(net.parameters(), inner.parameters(), strict=True)
             ways.append([(a - b).detach() for a, b in pairs])
             seen.append(count)

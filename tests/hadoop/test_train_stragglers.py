@@ -1,0 +1,64 @@
+"""`mrmodel train --sync local --min-shards` on the cluster: a round that ends before its last
+shard, and another that has it again."""
+
+import gzip
+import json
+import os
+
+import pytest
+import safetensors.torch
+
+from mrmodel import storage as st
+
+from . import running
+from .running import mrmodel
+
+pytestmark = [pytest.mark.hadoop, pytest.mark.usefixtures("cluster")]
+
+ROWS = {1: 30, 2: 20, 3: 10, 4: 40}  # x → rows of the file in which it is all there is
+STEPS = 250  # seconds, for the shard that is slow
+
+
+@pytest.fixture
+def root(cluster):
+    root = f"{cluster.namenode}/tmp/mrmodel-test-stragglers-{os.getpid()}"
+    for x, rows in ROWS.items():
+        lines = running.json_lines([{"x": float(x)}] * rows)
+        running.write_file(f"{root}/in/{x}.jsonl.gz", gzip.compress(lines))
+    yield root
+    st.storage_for(root).delete(root)
+
+
+def step_of(*files):
+    """How far the shards of `files` go, on average over their rows."""
+    total = sum(ROWS[x] * STEPS * 0.01 * x for x in files)
+    return total / sum(ROWS[x] for x in files)
+
+
+def test_a_round_goes_on_without_the_slowest_shard(root, tmp_path):
+    """But not without the one that was killed and came again; and the next waits for all."""
+    (tmp_path / "slow").touch()
+    words = ["train", running.path_of("straggler.py:Slope"), f"{root}/in", "-o", f"{root}/ck",
+             "-r", "hadoop", "--shard-size", "1", "--json", "--sync", "local", "--outer-lr", "1",
+             "--outer-momentum", "0", "--inner-steps", STEPS, "--dtype", "float64",
+             "--model-args", json.dumps({"notes": str(tmp_path)})]  # fmt: skip
+    done = mrmodel(*words, "--rounds", "1", "--min-shards", "3/4")
+    assert done.code == 0, done.err
+    slow = f"{root}/in/4.jsonl.gz from byte 0"
+    (line,) = done.summary["history"]
+    assert (line["late_shards"], line["rows"]) == ([slow], STEPS * 60)
+    assert line["phases"]["map"] < STEPS
+    assert f"round 1 goes on without 1 of 4 shards: {slow}" in done.err
+    assert (tmp_path / "dead").exists()
+    assert slope(root, 1) == pytest.approx(-step_of(1, 2, 3), rel=1e-12)
+
+    (tmp_path / "slow").unlink()
+    done = mrmodel(*words, "--rounds", "2", "--resume")
+    assert done.code == 0, done.err
+    assert done.summary["history"][0]["rows"] == STEPS * 100
+    assert slope(root, 2) == pytest.approx(slope(root, 1) - step_of(1, 2, 3, 4), rel=1e-12)
+
+
+def slope(root, number):
+    data = st.read_bytes(f"{root}/ck/round-{number:06d}/weights.safetensors")
+    return safetensors.torch.load(data)["slope"].item()
