@@ -78,6 +78,7 @@ class TrainSpec(Spec):
     better validation loss after which training ends; `keep_last` the checkpoints that stay.
     `inner_steps` (per shard and round), `outer_lr` and `outer_momentum` are those of ``local``, of
     which a round goes on without its last shards where `min_shards` (a share, ``3/4``) have come;
+    `delta_dtype` (``bfloat16``, ``int8``) is what their deltas are sent as, None: as they are;
     `gang_timeout` (seconds) is how long the workers of ``allreduce`` wait for each other."""
 
     sync: str = "gradient"
@@ -99,6 +100,7 @@ class TrainSpec(Spec):
     outer_momentum: float = 0.9
     gang_timeout: float = 300.0
     min_shards: str | float | None = None
+    delta_dtype: str | None = None
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,12 @@ learning_options = together(
         "others go on in the next one.  [default: all]",
     ),
     click.option(
+        "--delta-dtype",
+        type=click.Choice(["bfloat16", "int8"]),
+        help="local: send deltas as these, a half or a quarter of the bytes; what rounding takes "
+        "is added to a shard's next delta.  [default: as they are]",
+    ),
+    click.option(
         "--gang-timeout",
         type=click.FloatRange(0, min_open=True),
         default=300.0,
@@ -173,7 +179,7 @@ def job_of(options: dict[str, Any]) -> Any:
 
     names = ("sync", "rounds", "label", "loss", "optimizer", "lr", "optimizer_args", "lr_schedule",
              "clip", "seed", "early_stop", "keep_last", "inner_steps", "outer_lr",
-             "outer_momentum", "gang_timeout", "min_shards")  # fmt: skip
+             "outer_momentum", "gang_timeout", "min_shards", "delta_dtype")  # fmt: skip
     train_spec = TrainSpec(
         **{name: options[name] for name in names},
         # not measured, as for predictions: it decides the last bits of the sums

@@ -36,7 +36,7 @@ class Rounds(TrainSteps):
     def identity(self) -> dict[str, Any]:
         if self._train.sync == "gradient":
             return {}
-        names = ("inner_steps", "outer_lr", "outer_momentum")
+        names = ("inner_steps", "outer_lr", "outer_momentum", "delta_dtype")
         return {f"--{n.replace('_', '-')}": getattr(self._train, n) for n in names}
 
     def continue_from(self, found: Checkpoint) -> None:
@@ -69,6 +69,7 @@ class Rounds(TrainSteps):
         local = LocalSteps(
             train.inner_steps, train.rounds, self._checkpoints.folder(INNER), self._inner_name(),
             train.lr, train.optimizer_args, train.lr_schedule, train.clip, self._least(),
+            train.delta_dtype,
         )  # fmt: skip
         return Training(
             "", 0, train.seed, train.batch_size, train.label, train.loss,
@@ -150,9 +151,8 @@ class Rounds(TrainSteps):
                 f"the learning rate, or clip gradients (--clip)"
             )
         loss = tally.loss / tally.rows
-        nbytes = sum(map(len, sums.values())) * (tally.shards - len(tally.late))
         looks.append(
-            {"loss": loss, "rows": tally.rows, "bad": tally.bad, "norm": norm, "bytes": nbytes,
+            {"loss": loss, "rows": tally.rows, "bad": tally.bad, "norm": norm, "bytes": tally.bytes,
              "late": self._late(number, tally)}
         )  # fmt: skip
         return torch.tensor(loss, dtype=torch.float64)

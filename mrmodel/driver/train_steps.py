@@ -20,6 +20,7 @@ from mrmodel.models.loading import build_late
 from mrmodel.models.weights import read_state_dict
 from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec, TrainSpec
 from mrmodel.tasks.model import import_paths
+from mrmodel.training import compression
 from mrmodel.training.checkpoints import Checkpoint, Checkpoints
 from mrmodel.training.module import Trainable, load_trainable
 from mrmodel.units import duration, format_size, parse_budget, parse_min_shards
@@ -127,12 +128,23 @@ class TrainSteps:
         if train.early_stop is not None and not train.validation:
             raise UsageError("--early-stop needs --validation URI: the rows to judge by")
         if train.min_shards is not None:
-            if train.sync != "local":
-                raise UsageError(
-                    f"--min-shards: expected --sync local but received --sync {train.sync}, which "
-                    f"needs every shard: leave --min-shards out"
-                )
+            self._need_local("--min-shards", "needs every shard")
             parse_min_shards(train.min_shards)
+        if train.delta_dtype is not None:
+            self._need_local("--delta-dtype", "has no deltas")
+            if train.delta_dtype not in compression.DTYPES:
+                raise UsageError(
+                    f"--delta-dtype: expected {' or '.join(compression.DTYPES)} but received "
+                    f"{train.delta_dtype}"
+                )
+
+    def _need_local(self, option: str, why: str) -> None:
+        sync = self._train.sync
+        if sync != "local":
+            raise UsageError(
+                f"{option}: expected --sync local but received --sync {sync}, which {why}: leave "
+                f"{option} out"
+            )
 
     def _load(self, files: ModelFiles) -> Trainable:
         sys.path[:0] = import_paths(files.spec.py_files)

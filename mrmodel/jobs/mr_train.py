@@ -31,6 +31,7 @@ _LEARNING: dict[str, tuple[Callable[[str], Any], str]] = {
     "outer_lr": (float, "local: of a round"),
     "outer_momentum": (float, "local: Nesterov's, of rounds"),
     "min_shards": (str, "local: a round goes on without the others of its shards: 3/4, 0.75"),
+    "delta_dtype": (str, "local: bfloat16 or int8, what deltas are sent as; default: as they are"),
     "gang_timeout": (float, "allreduce: longest wait for all workers to run at once, seconds"),
 }
 

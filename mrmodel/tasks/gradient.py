@@ -64,6 +64,8 @@ class GradientTask:
         self.batch_size = self.training.batch_size
         self.clock = Clock(PHASES)
         self.bad_rows: BadRows | None = None
+        # what the gradients of a shard are compressed to, where they are
+        self.packed: list[bytes] | None = None
 
     def run(self, shards: Iterable[Shard]) -> None:
         """Emit what every shard of `shards` contributes. Raises MrmodelError; its last words are
@@ -98,8 +100,9 @@ class GradientTask:
 
     def _send(self, model: Trainable, shard: Shard, tally: Tally, ways: list[torch.Tensor]) -> None:
         if self.training.with_gradient and not tally.late:
-            for group, value in gradient_buckets(model.module, ways):
+            for group, value in gradient_buckets(model.module, ways, self.packed):
                 self._emit(wire.Record(group, shard.key, value))
+                tally = tally + Tally(bytes=len(value))
         self.send_tally(shard, tally)
 
     def send_tally(self, shard: Shard, tally: Tally) -> None:

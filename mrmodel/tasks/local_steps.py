@@ -32,7 +32,8 @@ from mrmodel.tasks.roll_call import RollCall
 from mrmodel.tasks.spec import LocalSteps
 from mrmodel.tensors.columns import take
 from mrmodel.training import optimizers, trees
-from mrmodel.training.gradients import Tally, parameters_of
+from mrmodel.training.compression import feed_back
+from mrmodel.training.gradients import Tally, flat_gradients, parameters_of
 from mrmodel.training.module import Trainable
 
 
@@ -76,8 +77,10 @@ class LocalTask(GradientTask):
         # a shard without rows is nothing to go on with
         if self._roll is not None and tally.rows and not self._roll.arrive():
             return self._give_up(model, start, shard)
+        _leave_way(model, start, 1 if local.delta_dtype else tally.rows)
+        if local.delta_dtype:
+            self.packed = inner.pack(flat_gradients(model.module), local.delta_dtype, tally.rows)
         inner.save(inner.taken + local.steps)
-        _leave_way(model, start, tally.rows)
         return tally + self._bad()
 
     def _local(self) -> LocalSteps:
@@ -162,6 +165,7 @@ class _Inner:
         self._optimizer = optimizer
         self._schedules = [schedule for schedule in schedules if schedule is not None]
         self.taken = 0
+        self._remainders: list[torch.Tensor] = []
         if number > 1:
             self._load(_read_state(local, shard, number - 1))
 
@@ -175,12 +179,24 @@ class _Inner:
         self._optimizer.load_state_dict(state["optimizer"])
         for schedule, kept in zip(self._schedules, state["schedules"], strict=True):
             schedule.load_state_dict(kept)
+        self._remainders = state["remainders"]
+
+    def pack(self, deltas: list[torch.Tensor], dtype: str, rows: int) -> list[bytes]:
+        """`deltas` as they are sent; what that takes from them is kept for the next round."""
+        left = self._remainders or [None] * len(deltas)
+        pairs = [feed_back(d, r, dtype, rows) for d, r in zip(deltas, left, strict=True)]
+        self._remainders = [remainder for _, remainder in pairs]
+        return [value for value, _ in pairs]
 
     def save(self, taken: int) -> None:
         """Keep the state for the next round."""
         schedules = [schedule.state_dict() for schedule in self._schedules]
         tree, tensors = trees.split(
-            {"optimizer": self._optimizer.state_dict(), "schedules": schedules}
+            {
+                "optimizer": self._optimizer.state_dict(),
+                "schedules": schedules,
+                "remainders": self._remainders,
+            }
         )
         about = {"about": json.dumps({"taken": taken, "state": tree})}
         storage.write_bytes(self._uri, safetensors.torch.save(tensors, about))

@@ -30,13 +30,15 @@ _DTYPES = {torch.float32: "<f4", torch.float64: "<f8"}
 @dataclass(frozen=True)
 class Tally:
     """What was read: `rows` that were good, the sum of their `loss`, rows that were `bad`, and of
-    how many `shards`; `late` are the keys of those of them that a round went on without."""
+    how many `shards`; `late` are the keys of those of them that a round went on without; `bytes` is
+    the size of all the buckets that were sent."""
 
     rows: int = 0
     loss: float = 0.0
     bad: int = 0
     shards: int = 0
     late: tuple[str, ...] = ()
+    bytes: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -45,6 +47,7 @@ class Tally:
             self.bad + other.bad,
             self.shards + other.shards,
             self.late + other.late,
+            self.bytes + other.bytes,
         )
 
     def to_bytes(self) -> bytes:

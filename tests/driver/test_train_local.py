@@ -11,6 +11,7 @@ import torch
 
 from mrmodel.errors import JobError
 from mrmodel.shards.shard import Shard
+from mrmodel.training.compression import decompress, feed_back
 from tests.driver.helpers import Listener, names
 
 from .test_train import MODEL, ROWS, go, lake, table, weights  # noqa: F401 fixtures
@@ -30,9 +31,9 @@ def batches(rows, shard, count, taken, batch_size=16, seed=0):
     return found[taken : taken + count]
 
 
-def by_hand(folder, rounds, steps, outer_lr=0.7, momentum=0.9, late=()):
+def by_hand(folder, rounds, steps, outer_lr=0.7, momentum=0.9, late=(), dtype=None):
     """DiLoCo in one process, over the shards that the run made; `late` are the files that each
-    round goes on without."""
+    round goes on without, `dtype` is what deltas are compressed to."""
     namespace = {}
     exec(MODEL, namespace)
     torch.manual_seed(0)
@@ -40,7 +41,7 @@ def by_hand(folder, rounds, steps, outer_lr=0.7, momentum=0.9, late=()):
     outer = torch.optim.SGD(net.parameters(), lr=outer_lr, momentum=momentum, nesterov=momentum > 0)
     shards = json.loads((folder / "_mrmodel" / "shards.json").read_text())
     late = late or [()] * rounds
-    workers, taken = [], Counter()
+    workers, taken, left = [], Counter(), {}
     for shard in map(Shard.from_dict, shards):
         inner = namespace["Net"]().double()
         rows = pq.read_table(shard.pieces[0].uri)
@@ -64,13 +65,23 @@ def by_hand(folder, rounds, steps, outer_lr=0.7, momentum=0.9, late=()):
                 count += some.num_rows
             taken[file] += steps
             pairs = zip(net.parameters(), inner.parameters(), strict=True)
-            ways.append([(a - b).detach() for a, b in pairs])
+            way = [(a - b).detach() for a, b in pairs]
+            ways.append(sent(net, way, left, file, dtype) if dtype and count else way)
             seen.append(count)
         for index, parameter in enumerate(net.parameters()):
             total = sum(way[index] * rows for way, rows in zip(ways, seen, strict=True))
             parameter.grad = total / sum(seen)
         outer.step()
     return net.state_dict()
+
+
+def sent(net, way, left, file, dtype):
+    """`way` as the others get it; what that takes from it is in `left`. All is one bucket."""
+    order = sorted(range(len(way)), key=lambda i: [name for name, _ in net.named_parameters()][i])
+    flat = torch.cat([way[i].flatten() for i in order])
+    value, left[file] = feed_back(flat, left.get(file), dtype, 1)
+    parts = torch.from_numpy(decompress(value)[0]).double().split([way[i].numel() for i in order])
+    return [parts[order.index(i)].view(way[i].shape) for i in range(len(way))]
 
 
 @pytest.mark.parametrize(("outer_lr", "momentum"), [(1.0, 0.0), (0.7, 0.9)])

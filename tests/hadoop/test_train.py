@@ -82,6 +82,20 @@ def test_sums_travel_as_bytes(undisturbed, cluster, root):
     assert tasks["MAP_OUTPUT_BYTES"] <= 4 * (parameters + 300)
 
 
+@pytest.mark.parametrize(("options", "nbytes"), [((), 4), (("--delta-dtype", "int8"), 1)])
+def test_hadoop_counts_the_bytes_of_the_numbers_alone(data, root, cluster, options, nbytes):
+    output = f"deltas-{nbytes}"
+    local = ["--sync", "local", "--inner-steps", "1", "--rounds", "1", *options]
+    train(data, f"{root}/{output}", *local, "--model-args", '{"width": 100000}')
+    (application,) = applications(cluster, output)
+    tasks = running.counters(cluster, application)["TaskCounter"]
+    raw = 4 * nbytes * (3 * 100_000 + 1)
+    assert raw < tasks["MAP_OUTPUT_BYTES"] < 1.05 * raw
+    assert tasks["REDUCE_SHUFFLE_BYTES"] < 1.05 * raw
+    (line,) = st.read_bytes(f"{root}/{output}/metrics.jsonl").splitlines()
+    assert raw < json.loads(line)["bytes"] < 1.05 * raw
+
+
 def test_each_node_fetches_the_weights_once(undisturbed, cluster):
     """Hadoop's distributed cache brings them: tasks find a file in their folder."""
     (application, *_) = applications(cluster, "whole")

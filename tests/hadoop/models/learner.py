@@ -10,10 +10,13 @@ import torch
 class Net(torch.nn.Module):
     inputs = ["x", "truth"]
 
-    def __init__(self, notes=None):
+    def __init__(self, notes=None, width=64):
         super().__init__()
         self.layers = torch.nn.Sequential(
-            torch.nn.Linear(1, 64), torch.nn.Tanh(), torch.nn.Dropout(0.1), torch.nn.Linear(64, 1)
+            torch.nn.Linear(1, width),
+            torch.nn.Tanh(),
+            torch.nn.Dropout(0.1),
+            torch.nn.Linear(width, 1),
         )
         self.register_buffer("mark", torch.tensor(0.9))
         self.notes = Path(notes) if notes else None
