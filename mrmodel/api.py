@@ -61,7 +61,7 @@ def predict(
     ``topk:K[:COLUMN]``) the output has a row per group instead, which `reducers` tasks make.
 
     Where `model` is a list, all its models predict each row, and `aggregate` makes one prediction
-    of theirs (with `group_by`, of all in a group); `weights` is then a list, too (or None).
+    of theirs (with `group_by`, one of all rows of a group); `weights` is a list of as many.
 
     Returns the run: ``run.rows``, ``run.seconds``, ``run.output``, … as in run.json. Raises
     MrmodelError as the command line would exit: TooManyBadRowsError where it exits with 3.

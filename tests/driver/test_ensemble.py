@@ -59,6 +59,18 @@ class Fragile(Number):
         broken = 25 in batch["x"] and (pathlib.Path(__file__).parent / "broken").exists()
         return {"y": []} if broken else super().predict(batch)
 
+class Sized(mrmodel.Predictor):
+    inputs = ["x"]
+
+    def prepare(self, batch):
+        return {"x": batch["x"] * FACTOR}
+
+    def size(self, prepared):
+        return prepared["x"]
+
+    def predict(self, prepared):
+        return {"y": [prepared["x"].max()] * len(prepared["x"])}
+
 class Pair(Number):
     inputs = ["x"]
 
@@ -137,6 +149,13 @@ def test_models_of_their_own_columns_and_prepare(lake):
         for row in found:
             n = row["id"]
             assert row == {"id": n, "doc": n % 4, "y": make([2 * n, 3 * n, (n / 2) ** 2])}
+
+
+def test_rows_of_one_size_go_together(lake):
+    go(lake, [line(lake, 2, "Sized"), line(lake, 3, "Sized")], aggregate="mean")
+    # batches of 7, the largest first, and back in their order
+    largest = [[5] * 6, [12] * 7, [19] * 7, [25] * 6, [32] * 7, [39] * 7]
+    assert [row["y"] for row in rows(lake / "out")] == [2.5 * n for n in sum(largest, [])]
 
 
 def test_votes_and_lists(lake):

@@ -1,10 +1,12 @@
 """The model as the driver finds it, without running more of it than it must."""
 
+import io
 import sys
+import zipfile
 
 import pytest
 
-from mrmodel.driver.model_files import find_model, identity
+from mrmodel.driver.model_files import find_model, find_models, identity
 from mrmodel.errors import ModelError, UsageError
 from mrmodel.specs import ModelSpec
 from tests.driver.helpers import model
@@ -50,6 +52,28 @@ def test_nothing_is_imported_where_reading_is_enough(tmp_path):
     assert find(tmp_path, code, needs_inputs=False).declared is None
     with pytest.raises(ModelError, match="No module named 'no_such_package'"):
         find(tmp_path, code)
+
+
+def test_models_of_an_ensemble(tmp_path):
+    """Code of one name has a place of its own; one changed model is another ensemble."""
+    refs = []
+    for place, columns in (("a", ["x", "y"]), ("b", ["y", "z"])):
+        (tmp_path / place).mkdir()
+        (tmp_path / f"{place}.pt").write_text(place)
+        refs.append(model(tmp_path / place, f"class Model:\n    inputs = {columns}"))
+    specs = [
+        ModelSpec(ref, weights=f"{tmp_path}/{n}.pt") for ref, n in zip(refs, "ab", strict=True)
+    ]
+    found = find_models(specs, True, tmp_path / "fetched")
+    assert found.declared == ("x", "y", "z")
+    assert zipfile.ZipFile(io.BytesIO(found.code)).namelist() == ["0/model.py", "1/model.py"]
+    assert [name for name, _ in found.members] == [f"{s.ref}={s.weights}" for s in specs]
+    assert found.weights_bytes == 2
+    assert len({own.sha256 for _, own in found.members} | {found.sha256}) == 3
+    (tmp_path / "b.pt").write_text("c")
+    changed = find_models(specs, True, tmp_path / "fetched")
+    assert identity(changed, {})["model"] != identity(found, {})["model"]
+    assert identity(changed, {})["code"] == identity(found, {})["code"]
 
 
 @pytest.mark.parametrize("body", ["inputs = 'text'", "inputs = NAME"])
