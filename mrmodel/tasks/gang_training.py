@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,6 +133,9 @@ class GangTraining:
         for schedule, state in zip(self._schedules(), found.scheduler, strict=True):
             schedule.load_state_dict(state)
         self._progress = found.progress
+        if found.round < gang.rounds:
+            with closing(self._batches(found.round + 1)) as batches:
+                parallel.settle(self._loss, next(batches)[0])
         return found.round
 
     def _latest(self) -> Checkpoint | None:

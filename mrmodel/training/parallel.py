@@ -54,6 +54,24 @@ def synchronised(trainable: Trainable) -> Loss:
     return DistributedDataParallel(_Step(trainable), **options)
 
 
+def settle(loss: Loss, batch: Mapping[str, Any]) -> None:
+    """Have the buckets of DistributedDataParallel in the order that they have after a first step.
+
+    It begins with the reverse order of the parameters and goes over to that in which gradients
+    came; where three or more processes add, the last bits depend on it. Training that goes on from
+    a checkpoint has to begin with the latter. So a step is taken on `batch` that counts for
+    nothing: gradients and buffers are as before.
+    """
+    if not isinstance(loss, DistributedDataParallel):
+        return
+    before = [buffer.clone() for buffer in loss.buffers()]
+    loss(batch, 0).backward()
+    loss.zero_grad()
+    with torch.no_grad():
+        for buffer, kept in zip(loss.buffers(), before, strict=True):
+            buffer.copy_(kept)
+
+
 class _Step(torch.nn.Module):
     """The loss as what a module computes: DistributedDataParallel looks at calls of modules."""
 
