@@ -3,6 +3,7 @@
 import pytest
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items):
     """All tests of the cluster in one process, so that there is one cluster; first, since they
     take longest."""
