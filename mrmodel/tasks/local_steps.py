@@ -44,7 +44,9 @@ class LocalTask(GradientTask):
     def contribute(self, shard: Shard, pulse: Pulse) -> None:
         local = self._local()
         if local.least is not None:
-            self._roll = RollCall(self.staging, self.context.attempt, shard.key, local.least)
+            self._roll = RollCall(
+                self.staging, self.context.attempt, shard.key, local.least, local.required
+            )
         if not self._is_late():
             super().contribute(shard, pulse)
             return
@@ -73,8 +75,7 @@ class LocalTask(GradientTask):
                 schedule.step()
         if own is not None and tally.rows:
             own.step()
-        # a shard without rows is nothing to go on with
-        if self._roll is not None and tally.rows and not self._roll.arrive():
+        if self._roll is not None and not self._roll.arrive(tally.rows):
             return self._give_up(model, start, shard)
         inner.save(inner.taken + local.steps)
         _leave_way(model, start, tally.rows)
