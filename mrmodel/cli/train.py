@@ -83,7 +83,7 @@ learning_options = together(
         "--min-shards",
         metavar="K/N",
         help="local: a round goes on when this share of its shards, 3/4 or 0.75, is there; the "
-        "others go on in the next one.  [default: all]",
+        "next one waits for the others.  [default: all]",
     ),
     click.option(
         "--delta-dtype",
@@ -146,11 +146,11 @@ def train(**options: Any) -> None:
     at it more than once per step (lbfgs) run a job for each look. With --sync local each shard
     takes --inner-steps steps of --batch-size rows by itself in a round, and an outer optimiser
     follows their average (DiLoCo): far fewer bytes and jobs for as many steps; with --min-shards
-    3/4 it does so when three of four shards are there, and stops the others until the next round:
-    which these are depends on time, so that the bits of two runs may differ. With --sync
-    allreduce one job trains for all --epochs: its --workers read their rows once, and exchange
-    gradients in every step of --batch-size rows each. When a worker dies they begin again at the
-    last checkpoint.
+    3/4 it does so when three of four shards are there, and stops the others until the next round,
+    which waits for them: who is late depends on time, so that the bits of two runs may differ. With
+    --sync allreduce one job trains for all --epochs: its --workers read their rows once, and
+    exchange gradients in every step of --batch-size rows each. When a worker dies they begin again
+    at the last checkpoint.
 
     \b
     Examples:

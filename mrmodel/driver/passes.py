@@ -83,7 +83,6 @@ class Passes:
         self._folder, self._watcher = folder, watcher
         self._numbers = itertools.count()
         self._knows_bad = False
-        self._late: tuple[str, ...] = ()
         # tasks of a driver that was killed may still write: not where this one reads
         self._token = secrets.token_hex(4)
 
@@ -94,9 +93,11 @@ class Passes:
         number: int,
         phases: Phases,
         with_gradient: bool = True,
+        late: Sequence[str] = (),
     ) -> tuple[Tally, dict[bytes, bytes]]:
         """(what was read, the summed buckets) of round `number`, at the weights of `trainable`;
-        what it took goes to `phases`.
+        what it took goes to `phases`. The round before went on without the shards `late`: this one
+        does not.
 
         Raises JobError, with the words of the task that failed.
         """
@@ -112,12 +113,13 @@ class Passes:
         }
         saved = safetensors.torch.save(state)
         storage.write_bytes(weights, saved)
+        local = self._training.local
         training = replace(
             self._training,
             weights=weights,
             round=number,
             with_gradient=with_gradient,
-            local=self._training.local if with_gradient else None,
+            local={**local, "required": list(late)} if local and with_gradient else None,
             letters=with_gradient and not self._knows_bad,
         )
         try:
@@ -131,8 +133,6 @@ class Passes:
                 self._knows_bad = training.local is None
             buckets = bucket_count(trainable.module) * with_gradient
             tally, sums = _read(staging, data, buckets, training.local)
-            if training.local is not None:
-                self._late = tally.late
             phases.add_pass(begun, staging.seconds(), time.time())
             return tally, sums
         except MrmodelError as error:
@@ -152,6 +152,7 @@ class Passes:
         folder.mkdir()
         model = TaskModel(self._files.spec.to_dict(), self._files.sha256)
         plan = data.plan
+        required = (training.local or {}).get("required", ())
         schema = encode_schema(plan.schema)
         read = TaskData(plan.format, schema, plan.inputs, plan.keep, data.image_size)
         spec = TaskSpec(
@@ -168,8 +169,8 @@ class Passes:
             job_class=MRGradient,
             spec=spec,
             plan=plan,
-            # where a worker has several shards, it is not always the same ones that come late
-            shards=tuple(sorted(data.shards, key=lambda shard: shard.key not in self._late)),
+            # where a worker has several shards, those that the round has to wait for come first
+            shards=tuple(sorted(data.shards, key=lambda shard: shard.key not in required)),
             finished=frozenset(),
             execution=self._execution,
             folder=folder,
@@ -202,13 +203,13 @@ def _read(
 
 
 def _check_late(tally: Tally, data: DataSet, local: dict[str, Any]) -> None:
-    """Raise LedgerError where more shards are late than may be, or some that nobody knows."""
+    """Raise LedgerError where more shards are late than may be, or others than may be."""
     most = len(data.shards) - (local.get("least") or len(data.shards))
     late = set(tally.late)
-    known = late <= {shard.key for shard in data.shards} and len(late) == len(tally.late)
-    if not known or len(late) > most:
+    free = {shard.key for shard in data.shards} - set(local.get("required", ()))
+    if len(late) > most or len(late) < len(tally.late) or not late <= free:
         raise LedgerError(
             f"the books of a pass do not balance: expected at most {most} of {len(data.shards)} "
-            f"shards to be late, each once, but received {', '.join(tally.late)}: run again with "
-            f"--resume"
+            f"shards to be late, each once and not twice in a row, but received "
+            f"{', '.join(tally.late)}: run again with --resume"
         )

@@ -69,7 +69,7 @@ class Rounds(TrainSteps):
         local = LocalSteps(
             train.inner_steps, train.rounds, self._checkpoints.folder(INNER), self._inner_name(),
             train.lr, train.optimizer_args, train.lr_schedule, train.clip, self._least(),
-            train.delta_dtype,
+            delta_dtype=train.delta_dtype,
         )  # fmt: skip
         return Training(
             "", 0, train.seed, train.batch_size, train.label, train.loss,
@@ -140,7 +140,10 @@ class Rounds(TrainSteps):
 
     def _look(self, number: int, looks: list[dict[str, Any]], phases: Phases) -> torch.Tensor:
         """The loss at the module's weights; its gradient is the module's then."""
-        tally, sums = self._passes.run(self._data, self._trainable, number, phases)
+        tally, sums = self._passes.run(
+            self._data, self._trainable, number, phases, late=self._progress.get("late", ())
+        )
+        self._progress = {**self._progress, "late": list(tally.late)}
         self._check_bad(tally)
         set_gradients(self._trainable.module, sums, tally.rows)
         most = self._train.clip if self._train.sync == "gradient" else None
@@ -179,7 +182,7 @@ class Rounds(TrainSteps):
         )
         loss = tally.loss / tally.rows
         if self._progress["best"] is None or loss < self._progress["best"]:
-            self._progress = {"best": loss, "best_round": number}
+            self._progress = {**self._progress, "best": loss, "best_round": number}
         return {"validation_loss": loss}
 
     def _is_enough(self, number: int) -> bool:

@@ -45,7 +45,9 @@ class LocalTask(GradientTask):
     def contribute(self, shard: Shard, pulse: Pulse) -> None:
         local = self._local()
         if local.least is not None:
-            self._roll = RollCall(self.staging, self.context.attempt, shard.key, local.least)
+            self._roll = RollCall(
+                self.staging, self.context.attempt, shard.key, local.least, local.required
+            )
         if not self._is_late():
             super().contribute(shard, pulse)
             return
@@ -74,8 +76,7 @@ class LocalTask(GradientTask):
                 schedule.step()
         if own is not None and tally.rows:
             own.step()
-        # a shard without rows is nothing to go on with
-        if self._roll is not None and tally.rows and not self._roll.arrive():
+        if self._roll is not None and not self._roll.arrive(tally.rows):
             return self._give_up(model, start, shard)
         _leave_way(model, start, 1 if local.delta_dtype else tally.rows)
         if local.delta_dtype:

@@ -10,13 +10,16 @@ says, so that the shard is in the round once, or late, whichever of them Hadoop 
 is never taken back: an attempt that dies after it is run again, and works to its end.
 
 ``enough`` is written after so many arrivals, and before any shard is late; as long as it is not
-there, all verdicts are arrivals.
+there, all verdicts are arrivals. It has to wait for the shards that were late in the round before,
+too: no shard is left out twice in a row, however slow it is. A shard without rows counts, but does
+not say that there are enough: there may be nothing in the round yet.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 
 from mrmodel import storage
 from mrmodel.tasks.staging import Staging
@@ -29,11 +32,20 @@ _ARRIVED, _LATE = "arrived", "late"
 
 
 class RollCall:
-    """The round of `staging`, which needs `least` shards, as the attempt `attempt` at the shard
-    `key` sees it. The work begins with the first look."""
+    """The round of `staging`, which needs `least` shards, those with the keys `required` among
+    them, as the attempt `attempt` at the shard `key` sees it. The work begins with the first
+    look."""
 
-    def __init__(self, staging: Staging, attempt: str, key: str, least: int):
-        self._job, self._attempt, self._key, self._least = staging, attempt, key, least
+    def __init__(
+        self,
+        staging: Staging,
+        attempt: str,
+        key: str,
+        least: int,
+        required: Collection[str] = (),
+    ):
+        self._job, self._attempt, self._key = staging, attempt, key
+        self._least, self._required = least, set(required)
         self._storage = storage.storage_for(staging.uri)
         self._begun: float | None = None
         self._next_look = -math.inf
@@ -59,13 +71,14 @@ class RollCall:
         self._is_settled = self._decide(_LATE) == _ARRIVED
         return not self._is_settled
 
-    def arrive(self) -> bool:
-        """The work is done: False where another attempt has given up on the shard before. Raises
-        as `is_late` does."""
+    def arrive(self, rows: int) -> bool:
+        """The work on `rows` rows is done: False where another attempt has given up on the shard
+        before. Raises as `is_late` does."""
         if self._decide(_ARRIVED) == _LATE:
             return False
-        entries = self._storage.ls(self._folder("verdicts"))
-        if sum(not entry.name.startswith(".") for entry in entries) >= self._least:
+        names = {entry.name for entry in self._storage.ls(self._folder("verdicts"))}
+        arrived = {name for name in names if not name.startswith(".")}
+        if rows and len(arrived) >= self._least and self._required <= arrived:
             storage.write_bytes(self._folder("enough"), b"")
         return True
 

@@ -107,8 +107,8 @@ class Grouping(Spec):
 class LocalSteps(Spec):
     """Steps that a task takes by itself on each shard, `steps` in each of `rounds` rounds. `state`
     is the URI of the folder where the state of each shard's optimiser is kept; `least` the shards
-    with which a round goes on without the others (None: it needs all); `delta_dtype` what deltas
-    are compressed to (None: they are not)."""
+    with which a round goes on without the others (None: it needs all), those with the keys
+    `required` among them; `delta_dtype` what deltas are compressed to (None: they are not)."""
 
     steps: int
     rounds: int
@@ -119,6 +119,7 @@ class LocalSteps(Spec):
     lr_schedule: str = "constant"
     clip: float | None = None
     least: int | None = None
+    required: tuple[str, ...] = ()
     delta_dtype: str | None = None
 
 

@@ -42,7 +42,8 @@ _INNER_ROUNDS = 2  # that of the latest checkpoint, and one before, in case that
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where training stands after `round`. `progress` is what early stopping keeps in mind."""
+    """Where training stands after `round`. `progress` is what early stopping keeps in mind,
+    and the keys of the shards that the round went on without."""
 
     round: int
     weights: dict[str, torch.Tensor]

@@ -31,7 +31,7 @@ def staging(tmp_path):
 @pytest.fixture
 def begin(staging, clock):
     """An attempt at a shard of a round that needs two begins."""
-    return lambda key, attempt="a", least=2: RollCall(staging, attempt, key, least)
+    return lambda key, attempt="a", **more: RollCall(staging, attempt, key, 2, **more)
 
 
 def verdict(tmp_path, key):
@@ -40,9 +40,9 @@ def verdict(tmp_path, key):
 
 def test_who_has_not_begun_when_there_are_enough_is_late(begin, tmp_path):
     assert not begin("3").is_late()
-    assert begin("1").arrive()
+    assert begin("1").arrive(9)
     assert not begin("3").is_late()
-    assert begin("2").arrive()
+    assert begin("2").arrive(9)
     assert begin("3").is_late()
     assert verdict(tmp_path, "3") == "late"
     assert names(tmp_path / "pass" / "roll" / "verdicts") == ["1", "2", "3"]
@@ -52,10 +52,10 @@ def test_who_is_at_work_has_a_tenth_more_time(begin, clock):
     slow, slower = begin("3"), begin("4")
     assert not slow.is_late() and not slower.is_late()
     clock[0] = 40.0
-    assert begin("1").arrive() and begin("2").arrive()
+    assert begin("1").arrive(9) and begin("2").arrive(9)
     assert not slow.is_late() and not slower.is_late()
     clock[0] = 43.9
-    assert not slower.is_late() and slow.arrive()
+    assert not slower.is_late() and slow.arrive(9)
     clock[0] = 45.0
     assert slower.is_late()
 
@@ -72,9 +72,9 @@ def test_looking_costs_little(begin, clock, monkeypatch):
 
 def test_a_shard_that_another_attempt_gave_up_on_stays_late(begin, tmp_path):
     first = begin("3", "a")
-    assert begin("1").arrive() and begin("2").arrive()
+    assert begin("1").arrive(9) and begin("2").arrive(9)
     assert begin("3", "b").is_late()
-    assert not first.arrive()
+    assert not first.arrive(9)
     assert begin("3", "c").is_late()
     assert verdict(tmp_path, "3") == "late"
     assert names(tmp_path / "pass" / "roll" / "verdicts") == ["1", "2", "3"]
@@ -82,22 +82,22 @@ def test_a_shard_that_another_attempt_gave_up_on_stays_late(begin, tmp_path):
 
 def test_a_shard_of_which_another_attempt_arrived_is_worked_on_to_the_end(begin, tmp_path, clock):
     """That attempt may have died before what it found came to the reducers."""
-    assert all(begin(key).arrive() for key in "123")
+    assert all(begin(key).arrive(9) for key in "123")
     again = begin("3", "b")
     assert not again.is_late()
     clock[0] = 1000.0
-    assert not again.is_late() and again.arrive()
+    assert not again.is_late() and again.arrive(9)
     assert verdict(tmp_path, "3") == "arrived"
 
 
 def test_an_arrival_that_dies_before_it_counts_is_counted_when_it_is_repeated(begin, monkeypatch):
-    assert begin("1").arrive()
+    assert begin("1").arrive(9)
     with monkeypatch.context() as dying:
         dying.setattr(RollCall, "_decide", _die_after(RollCall._decide))
         with pytest.raises(KeyboardInterrupt):
-            begin("2").arrive()
+            begin("2").arrive(9)
     assert not begin("3").is_late()
-    assert begin("2", "b").arrive()
+    assert begin("2", "b").arrive(9)
     assert begin("3").is_late()
 
 
@@ -113,4 +113,18 @@ def test_a_task_of_a_driver_that_is_gone_decides_nothing(begin, staging):
     one = begin("1")
     staging.delete()
     with pytest.raises(TakenOverError):
-        one.arrive()
+        one.arrive(9)
+
+
+def test_a_shard_that_was_late_before_is_waited_for(begin):
+    assert begin("1", required=["3"]).arrive(9) and begin("2", required=["3"]).arrive(9)
+    assert not begin("3", required=["3"]).is_late() and not begin("4", required=["3"]).is_late()
+    assert begin("3", required=["3"]).arrive(9)
+    assert begin("4", required=["3"]).is_late()
+
+
+def test_shards_without_rows_alone_are_no_round(begin):
+    assert begin("1").arrive(0) and begin("2").arrive(0)
+    assert not begin("3").is_late()
+    assert begin("3").arrive(9)
+    assert begin("4").is_late()

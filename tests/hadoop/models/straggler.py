@@ -1,5 +1,5 @@
-"""A slope that goes down by as much as x is. Where x is 4 a step takes a second, as long as the
-file NOTES/slow is there; where it is 1, the first attempt dies."""
+"""A slope that goes down by as much as x is. In the first round a step takes a second where x is
+4, and the first attempt dies where it is 1."""
 
 import os
 import signal
@@ -15,14 +15,17 @@ class Slope(torch.nn.Module):
     def __init__(self, notes):
         super().__init__()
         self.slope = torch.nn.Parameter(torch.zeros(1))
-        self.notes = Path(notes)
+        self.dead = Path(notes) / "dead"
+        self.is_first_round = None
 
     def training_step(self, batch, batch_idx):
         x = batch["x"].mean()
-        if x == 4 and (self.notes / "slow").exists():
+        if self.is_first_round is None:
+            self.is_first_round = self.slope.item() == 0
+        if x == 4 and self.is_first_round:
             time.sleep(1)
-        if x == 1 and not (self.notes / "dead").exists():
-            (self.notes / "dead").touch()
+        if x == 1 and not self.dead.exists():
+            self.dead.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return (self.slope * x).sum()
 
