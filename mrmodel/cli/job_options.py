@@ -27,6 +27,18 @@ def together(*options: Decorator) -> Decorator:
     return decorate
 
 
+def saying(**texts: str) -> Decorator:
+    """Of the options of a command, those whose help is another one there: name → text."""
+
+    def decorate(command: click.Command) -> click.Command:
+        for option in command.params:
+            if option.name in texts:
+                option.help = texts[option.name]
+        return command
+
+    return decorate
+
+
 # How the model is made and where it runs.
 model_options = together(
     click.option(

@@ -11,6 +11,7 @@ from mrmodel.cli.job_options import (
     input_options,
     model_options,
     outcome_options,
+    saying,
     telling_options,
     together,
 )
@@ -124,6 +125,13 @@ learning_options = together(
 )
 
 
+@saying(
+    max_bad="Bad rows allowed; with more, training stops and exits with 3.",
+    overwrite="Begin anew; the old checkpoints stay until the first round is complete.",
+    resume="Go on after the last complete round, to the same bits as without the break.",
+    batch_size="Rows per forward pass; of local and allreduce, per step of a shard or worker. "
+    "auto: 1024.",
+)
 @click.command(context_settings=CONTEXT)
 @click.argument("model")
 @click.argument("inputs_", metavar="INPUT...", nargs=-1, required=True)
@@ -140,15 +148,20 @@ def train(**options: Any) -> None:
     """Train MODEL on the rows of INPUT... and write a checkpoint per round.
 
     MODEL is a class with Lightning's names (training_step, configure_optimizers), a LightningModule
-    among them, or any nn.Module together with --loss, --label and --inputs. Each round is a
-    MapReduce job: mappers sum gradients over their shards, reducers add the sums, the driver takes
-    the optimiser's step. The gradient is that of all rows in one process; optimisers that look
-    at it more than once per step (lbfgs) run a job for each look. With --sync local each shard
-    takes --inner-steps steps of --batch-size rows by itself in a round, and an outer optimiser
-    follows their average (DiLoCo): far fewer bytes and jobs for as many steps; with --min-shards
-    3/4 it does so when three of four shards are there, and stops the others until the next round,
-    which waits for them: who is late depends on time, so that the bits of two runs may differ. With
-    --sync allreduce one job trains for all --epochs: its --workers read their rows once, and
+    among them, or any nn.Module together with --loss, --label and --inputs.
+
+    --sync gradient: each round is a MapReduce job. Mappers sum gradients over their shards,
+    reducers add the sums, the driver takes the optimiser's step. The gradient is that of all rows
+    in one process; optimisers that look at it more than once per step (lbfgs) run a job for each
+    look.
+
+    --sync local: in a round each shard takes --inner-steps steps of --batch-size rows by itself,
+    and an outer optimiser follows their average (DiLoCo): far fewer bytes and jobs for as many
+    steps. With --min-shards 3/4 it does so when three of four shards are there, and stops the
+    others until the next round, which waits for them: who is late depends on time, so that the
+    bits of two runs may differ.
+
+    --sync allreduce: one job trains for all --epochs. Its --workers read their rows once, and
     exchange gradients in every step of --batch-size rows each. When a worker dies they begin again
     at the last checkpoint.
 
@@ -162,9 +175,7 @@ def train(**options: Any) -> None:
           --workers 8 --epochs 3 --batch-size 32
       mrmodel predict net.py:Net data/ -o out --weights checkpoints/round-000010/weights.safetensors
 
-    CHECKPOINTS holds round-000001/, ..., latest and metrics.jsonl. --resume goes on after the
-    last complete round, to the same bits as without the break. --batch-size is the rows of one
-    forward pass, 1024 by default; it changes speed and memory, not the gradient.
+    CHECKPOINTS holds round-000001/, ..., latest and metrics.jsonl.
     """
     set_up_logging(options["verbose"], options["quiet"])
     _run(options)

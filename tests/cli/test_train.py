@@ -115,3 +115,13 @@ def test_a_job_file(lake):
     )
     assert main(["run", str(lake / "job.toml")]) == 0
     assert "round-000001" in names(lake / "ck")
+
+
+def test_what_options_mean_for_training(capsys):
+    """And for it alone: commands share them."""
+    assert main(["train", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "training stops and exits with 3" in told and "Begin anew" in told
+    assert main(["predict", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "the job finishes and exits with 3" in told and "Begin anew" not in told
