@@ -83,7 +83,7 @@ class ForkServer:
             # a session of its own: Ctrl-C on the terminal is the driver's to handle
             self._process = subprocess.Popen(
                 [*command, *_MODULES], pass_fds=[theirs.fileno()], start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=_environment(),
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             )  # fmt: skip
         atexit.register(self.close)
 
@@ -128,11 +128,6 @@ def fork_server() -> ForkServer | None:
     """The server of this driver, which begins to import with the first call; None on systems where
     forks of processes with libraries are not safe."""
     return ForkServer() if sys.platform == "linux" else None
-
-
-def _environment() -> dict[str, str]:
-    """This process's, with which the server finds the modules that this process has."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 @dataclass(frozen=True)
