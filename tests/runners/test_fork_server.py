@@ -100,11 +100,26 @@ def test_two_threads_may_wait(start):
         assert [code.result() for code in codes] == [7, 7, 7]
 
 
-def test_a_process_that_ends_at_once(start):
-    """Before anybody has read that it began."""
-    process = start("raise SystemExit(5)")
-    time.sleep(1)
-    assert process.wait(0) == 5
+def test_a_process_that_ends_before_anybody_looks(server, start, monkeypatch):
+    """What it told is not in a buffer that select does not see."""
+    send = server._channel.sendall
+
+    def late(request):
+        send(request)
+        time.sleep(2)
+
+    monkeypatch.setattr(server, "_channel", Channel(server._channel, late))
+    assert start("raise SystemExit(5)").wait(30) == 5
+
+
+class Channel:
+    """A socket of which one method is another."""
+
+    def __init__(self, socket, sendall):
+        self._socket, self.sendall = socket, sendall
+
+    def __getattr__(self, name):
+        return getattr(self._socket, name)
 
 
 def test_many_at_once_end_in_any_order(start):
