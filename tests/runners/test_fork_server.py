@@ -100,16 +100,18 @@ def test_two_threads_may_wait(start):
         assert [code.result() for code in codes] == [7, 7, 7]
 
 
-def test_a_process_that_ends_before_anybody_looks(server, start, monkeypatch):
+def test_a_process_that_ends_before_anybody_looks(server, start, monkeypatch, tmp_path):
     """What it told is not in a buffer that select does not see."""
     send = server._channel.sendall
 
     def late(request):
         send(request)
-        time.sleep(2)
+        while not (tmp_path / "here").exists():
+            time.sleep(0.05)
+        time.sleep(1)
 
     monkeypatch.setattr(server, "_channel", Channel(server._channel, late))
-    assert start("raise SystemExit(5)").wait(30) == 5
+    assert start("import os; open('here', 'w'); os._exit(5)").wait(30) == 5
 
 
 class Channel:
