@@ -53,7 +53,9 @@ class ForkedProcess:
             self._waiting.release()
 
     def _read(self, timeout: float | None) -> int:
-        if not select.select([self._told], [], [], timeout)[0]:
+        look = select.poll()  # unlike select, for any number of open files
+        look.register(self._told, select.POLLIN)
+        if not look.poll(None if timeout is None else 1000 * timeout):
             raise subprocess.TimeoutExpired("task", timeout or 0.0)
         with self._told:
             # nothing: the server is gone, and with it whoever knows
@@ -99,7 +101,7 @@ class ForkServer:
         """Run the Python script ``args[0]`` with the other `args`, in a session of its own. Raises
         OSError where the server is gone."""
         ours, theirs = os.pipe()
-        told = os.fdopen(ours, "rb", buffering=0)  # select does not see what a buffer holds
+        told = os.fdopen(ours, "rb", buffering=0)  # poll does not see what a buffer holds
         try:
             request = json.dumps({"args": list(args), "cwd": cwd, "env": dict(env)}).encode()
             files = [file.fileno() for file in (stdin, stdout, stderr)]

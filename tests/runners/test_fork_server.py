@@ -101,7 +101,7 @@ def test_two_threads_may_wait(start):
 
 
 def test_a_process_that_ends_before_anybody_looks(server, start, monkeypatch, tmp_path):
-    """What it told is not in a buffer that select does not see."""
+    """What it told is not in a buffer that poll does not see."""
     send = server._channel.sendall
 
     def late(request):
