@@ -56,6 +56,10 @@ class LocalTask(GradientTask):
         self.send_tally(shard, Tally(shards=1, late=(shard.key,)))
 
     def work(self, model: Trainable, shard: Shard, pulse: Pulse) -> Tally:
+        with room_for_step(self.batch_size):
+            return self._take_steps(model, shard, pulse)
+
+    def _take_steps(self, model: Trainable, shard: Shard, pulse: Pulse) -> Tally:
         local = self._local()
         start = [parameter.detach().clone() for parameter in parameters_of(model.module)]
         optimizer, own = optimizers.make_optimizer(
@@ -69,7 +73,7 @@ class LocalTask(GradientTask):
             pulse.beat(f"training on {name_of(shard)}")
             if self._is_late():
                 return self._give_up(model, start, shard)
-            with room_for_step(rows), self.clock.phase("compute"):
+            with self.clock.phase("compute"):
                 loss = self._step(model, optimizer, batch, rows, shard, tally)
             tally = tally + Tally(rows, loss)
             if schedule is not None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mrmodel.errors import JobError, OutputExistsError, TooManyBadRowsError
+from mrmodel.tasks.local_steps import LocalTask
 from mrmodel.training.checkpoints import Checkpoints
 
 from .helpers import Listener, names
@@ -141,3 +142,18 @@ def test_overwrite_that_fails_brings_the_old_back(lake, trained):  # noqa: F811
     assert torch.equal(weights(lake, 2)["last.bias"], trained["last.bias"])
     assert names(lake / "ck" / "_bad")
     assert names(lake) == ["ck", "in", "more.jsonl", "net.py"]
+
+
+def test_memory_that_runs_out_while_local_steps_read(lake, monkeypatch):  # noqa: F811
+    """Nothing is tried again with smaller batches: those would be other steps."""
+    read = LocalTask._read
+
+    def hungry(self, shard):
+        for number, batch in enumerate(read(self, shard)):
+            if number == 3:
+                raise MemoryError
+            yield batch
+
+    monkeypatch.setattr(LocalTask, "_read", hungry)
+    with pytest.raises(JobError, match="out of memory in a step on 32 rows"):
+        go(lake, model="Lit", label="y", inputs=None, sync="local")
