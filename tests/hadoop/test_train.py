@@ -85,8 +85,8 @@ def test_sums_travel_as_bytes(undisturbed, cluster, root):
 @pytest.mark.parametrize(("options", "nbytes"), [((), 4), (("--delta-dtype", "int8"), 1)])
 def test_hadoop_counts_the_bytes_of_the_numbers_alone(data, root, cluster, options, nbytes):
     output = f"deltas-{nbytes}"
-    local = ["--sync", "local", "--inner-steps", "1", "--rounds", "1", *options]
-    train(data, f"{root}/{output}", *local, "--model-args", '{"width": 100000}')
+    local = ["--sync", "local", "--inner-steps", "1", "--rounds", "1", "--batch-size", "16"]
+    train(data, f"{root}/{output}", *local, *options, "--model-args", '{"width": 100000}')
     (application,) = applications(cluster, output)
     tasks = running.counters(cluster, application)["TaskCounter"]
     raw = 4 * nbytes * (3 * 100_000 + 1)
