@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -218,6 +219,30 @@ def _run(request: _Request) -> None:
     runpy.run_path(script, run_name="__main__")
 
 
+def _exit_code(request: _Request) -> int:
+    try:
+        _run(request)
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        print(error.code, file=sys.stderr)
+        return 1
+    except BaseException:  # noqa: BLE001 as an interpreter would
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _end(code: int) -> None:
+    """End as multiprocessing's forks do: an interpreter's own end would look at every object that
+    the server has made, and copy the memory that they share, for most of a second."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
 def main() -> None:
     """Be the server that `ForkServer` has started, and then one of its forks."""
     channel = socket.socket(fileno=int(sys.argv[1]))
@@ -225,7 +250,7 @@ def main() -> None:
         import_module(name)
     request = _serve(channel)
     if request is not None:
-        _run(request)
+        _end(_exit_code(request))
 
 
 if __name__ == "__main__":

@@ -81,6 +81,22 @@ def test_an_exception_is_told_as_always(start, tmp_path):
     assert said.startswith("Traceback") and said.endswith("ValueError: no such luck\n")
 
 
+END = """
+import atexit, sys, threading, time
+atexit.register(print, "atexit")
+threading.Thread(target=lambda: (time.sleep(0.3), print("thread"))).start()
+print("main")
+"""
+
+
+def test_an_end_loses_nothing(start, tmp_path):
+    """Not what threads and handlers do, nor what a buffer holds."""
+    assert start(END).wait(30) == 0
+    assert (tmp_path / "stdout").read_text() == "main\nthread\natexit\n"
+    assert start("raise SystemExit('in words')").wait(30) == 1
+    assert (tmp_path / "stderr").read_text() == "in words\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_signals(start, number):
     process = start("import time; time.sleep(600)")
