@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,21 +44,27 @@ OPTIMIZERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
 }
 CLASSES = "task=multiclass,num_classes=10"
-METRICS = {
-    f"accuracy:{CLASSES}": torchmetrics.Accuracy("multiclass", num_classes=10),
-    f"f1_score:{CLASSES},average=macro": torchmetrics.F1Score(
-        "multiclass", num_classes=10, average="macro"
+METRICS: dict[str, Callable[[], torchmetrics.Metric]] = {
+    f"accuracy:{CLASSES}": partial(torchmetrics.Accuracy, "multiclass", num_classes=10),
+    f"f1_score:{CLASSES},average=macro": partial(
+        torchmetrics.F1Score, "multiclass", num_classes=10, average="macro"
     ),
-    f"auroc:{CLASSES}": torchmetrics.AUROC("multiclass", num_classes=10),
-    f"average_precision:{CLASSES}": torchmetrics.AveragePrecision("multiclass", num_classes=10),
-    f"calibration_error:{CLASSES}": torchmetrics.CalibrationError("multiclass", num_classes=10),
-    f"matthews_corr_coef:{CLASSES}": torchmetrics.MatthewsCorrCoef("multiclass", num_classes=10),
+    f"auroc:{CLASSES}": partial(torchmetrics.AUROC, "multiclass", num_classes=10),
+    f"average_precision:{CLASSES}": partial(
+        torchmetrics.AveragePrecision, "multiclass", num_classes=10
+    ),
+    f"calibration_error:{CLASSES}": partial(
+        torchmetrics.CalibrationError, "multiclass", num_classes=10
+    ),
+    f"matthews_corr_coef:{CLASSES}": partial(
+        torchmetrics.MatthewsCorrCoef, "multiclass", num_classes=10
+    ),
 }
-REGRESSION = {
-    "mean_squared_error": torchmetrics.MeanSquaredError(),
-    "r2_score": torchmetrics.R2Score(),
-    "pearson_corr_coef": torchmetrics.PearsonCorrCoef(),
-    "spearman_corr_coef": torchmetrics.SpearmanCorrCoef(),
+REGRESSION: dict[str, Callable[[], torchmetrics.Metric]] = {
+    "mean_squared_error": torchmetrics.MeanSquaredError,
+    "r2_score": torchmetrics.R2Score,
+    "pearson_corr_coef": torchmetrics.PearsonCorrCoef,
+    "spearman_corr_coef": torchmetrics.SpearmanCorrCoef,
 }
 
 
@@ -208,7 +215,7 @@ def metrics(folder: str, runner: str) -> Iterator[Found]:
         kind = torch.int64 if problem.outputs > 1 else torch.float32
         label = torch.tensor(problem.y, dtype=kind)
         for name, metric in zip(run.metrics, named.values(), strict=True):
-            expected = float(metric(outputs, label))
+            expected = float(metric()(outputs, label))
             found = abs(run.metrics[name] - expected) / abs(expected)
             yield Found(f"{problem.name}, {name}", "torchmetrics, one process", found, 1e-5)
 
