@@ -227,9 +227,19 @@ def test_resume_by_another_number_of_workers_keeps_the_cut(tmp_path):
     assert ids(tmp_path / "out") == [*range(2000), 5000]
 
 
+# it breaks when the other worker is done
+BREAKING_LAST = BREAKING.replace("20 in", "1999 in").replace(
+    '                return {"twice": []}\n',
+    '                done = self.seen.parent / ".out.mrmodel" / "done"\n'
+    "                while not (done.exists() and os.listdir(done)):\n"
+    "                    time.sleep(0.05)\n"
+    '                return {"twice": []}\n',
+)
+
+
 def test_resume_of_a_broken_run_keeps_its_cut(tmp_path):
     parquet(tmp_path / "in" / "a.parquet", range(2000))
-    ref = model(tmp_path, BREAKING.replace("20 in", "1999 in"))
+    ref = model(tmp_path, BREAKING_LAST)
     with pytest.raises(JobError):
         run(ref, tmp_path / "in", tmp_path / "out", runner="local", workers=2)
     (tmp_path / "mended").touch()

@@ -85,7 +85,7 @@ def test_too_little_memory_is_named(lake, model, options, text):  # noqa: F811
 @pytest.mark.parametrize("options", [{}, {"sync": "local"}, {"sync": "allreduce", "workers": 1}])
 def test_a_kill_between_line_and_checkpoint(lake, monkeypatch, options):  # noqa: F811
     """The round is done again, and metrics.jsonl has each once."""
-    options = {"model": "Lit", "label": "y", "inputs": None, **options}
+    options = {"model": "Lit", "label": "y", "inputs": None, "inner_steps": 5, **options}
     save = Checkpoints.save
 
     def killed(self, checkpoint):
