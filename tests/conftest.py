@@ -1,6 +1,5 @@
 """Which tests go together where pytest has several processes (`-n 2`)."""
 
-import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 HADOOP = "tests/hadoop"
@@ -19,7 +18,6 @@ def pytest_xdist_make_scheduler(config, log):
     return Together(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Those that take longest come first."""
     items.sort(key=lambda item: not item.nodeid.startswith(f"{HADOOP}/"))

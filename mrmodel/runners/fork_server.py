@@ -85,7 +85,7 @@ class ForkServer:
             command = [sys.executable, "-m", "mrmodel.runners.fork_server", str(theirs.fileno())]
             # a session of its own: Ctrl-C on the terminal is the driver's to handle
             self._process = subprocess.Popen(
-                [*command, *_MODULES], pass_fds=[theirs.fileno()], start_new_session=True,
+                command, pass_fds=[theirs.fileno()], start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             )  # fmt: skip
         atexit.register(self.close)
@@ -246,7 +246,7 @@ def _end(code: int) -> None:
 def main() -> None:
     """Be the server that `ForkServer` has started, and then one of its forks."""
     channel = socket.socket(fileno=int(sys.argv[1]))
-    for name in sys.argv[2:]:
+    for name in _MODULES:
         import_module(name)
     request = _serve(channel)
     if request is not None:
