@@ -1,11 +1,12 @@
-"""Write windows of real English text: this machine's own documentation, as bytes.
+"""Write windows of real English text: this machine's own documentation, as tokens.
 
-`python examples/language/collect.py --bytes 9000000 --out text`
+`python examples/language/collect.py --bytes 4000000 --out text`
 
 Docstrings, READMEs and licences of Python and of the packages that are installed, manual pages and
 /usr/share/doc: what is there. Paragraphs that are not English prose are left out, and those that
 were met before. text/train/ has 8 files of equally many rows, text/validation.parquet rows of other
-documents; a row is `tokens`, the bytes of one window (uint8).
+documents; a row is `tokens`, those of one window (int32). text/tokenizer.json has the encoding, for
+the `tokenizers` package: byte pairs, made from the text to train on.
 """
 
 import argparse
@@ -20,13 +21,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "embed"))
 
 from make_sentences import PARAGRAPH, docstrings
 
 MANUAL = Path("/usr/share/man")
-CONTEXT = 128
+CONTEXT = 64
+VOCABULARY = 4096
+NBYTES = 4_000_000
 MOST_OF_A_DOCUMENT = 64_000
 GROUP_SHARE = 1 / 16  # of all text: no package writes more of it
 VALIDATION_EVERY = 16  # documents
@@ -146,53 +150,75 @@ def _is_new(text, seen):
     return not known
 
 
-def windows(texts, context):
-    """`context` bytes of `texts` and the one that follows, again and again, in a random order."""
-    data = np.frombuffer("\n\n\n".join(texts).encode("ascii"), np.uint8)
+def make_tokenizer(texts, vocabulary):
+    """A byte-pair encoding of `texts` (Sennrich et al., arXiv 1508.07909) with `vocabulary` tokens,
+    256 of which are single bytes."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def windows(tokens, context):
+    """`context` of `tokens` and the one that follows, again and again, in a random order."""
+    data = np.array(tokens, np.int32)
     count = (len(data) - 1) // context
     if count < 1:
-        return np.empty((0, context + 1), np.uint8)
+        return np.empty((0, context + 1), np.int32)
     rows = np.lib.stride_tricks.sliding_window_view(data, context + 1)[: count * context : context]
     return rows[np.random.default_rng(0).permutation(count)]
 
 
-def collect(nbytes, context=CONTEXT, most_held_out=2048):
-    """Windows of about `nbytes` of text: to train on, and of other documents to validate with."""
+def collect(nbytes, context=CONTEXT, vocabulary=VOCABULARY, most_held_out=2048):
+    """Windows of about `nbytes` of text: to train on, and of other documents to validate with; and
+    the tokenizer."""
     texts = {True: [], False: []}
     for text, held_out in documents(nbytes):
         texts[held_out].append(text)
-    return windows(texts[False], context), windows(texts[True], context)[:most_held_out]
+    tokenizer = make_tokenizer(texts[False], vocabulary)
+    # three line ends part documents
+    rows, held_out = (
+        windows(tokenizer.encode("\n\n\n".join(texts[which])).ids, context)
+        for which in (False, True)
+    )
+    return rows, held_out[:most_held_out], tokenizer
 
 
-def write(rows, held_out, out, shards=8):
-    """Write `rows` to the folder `out` as `shards` files of equal length, and `held_out`."""
+def write(rows, held_out, tokenizer, out, shards=8):
+    """Write `rows` to the folder `out` as `shards` files of equal length, `held_out`, and
+    `tokenizer`."""
     (out / "train").mkdir(parents=True, exist_ok=True)
     for number, some in enumerate(rows[: len(rows) // shards * shards].reshape(shards, -1)):
         path = out / "train" / f"part-{number}.parquet"
         write_file(some.reshape(-1, rows.shape[1]), path)
     write_file(held_out, out / "validation.parquet")
+    tokenizer.save(str(out / "tokenizer.json"))
 
 
 def write_file(rows, path):
     """Write one file: as many bytes for as many rows, so that shares of them are even."""
     column = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
-    table = pa.table({"tokens": column})
-    # whose numbers have four bytes; in a dictionary they have the one that they need
-    pq.write_table(table, path, compression="none", use_dictionary=True)
+    pq.write_table(pa.table({"tokens": column}), path, compression="none", use_dictionary=False)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bytes", type=int, default=9_000_000)
+    parser.add_argument("--bytes", type=int, default=NBYTES)
+    parser.add_argument("--vocabulary", type=int, default=VOCABULARY)
     parser.add_argument("--shards", type=int, default=8)
     parser.add_argument("--context", type=int, default=CONTEXT)
     parser.add_argument("--out", type=Path, default=Path("text"))
     options = parser.parse_args()
-    rows, held_out = collect(options.bytes, options.context)
+    rows, held_out, tokenizer = collect(options.bytes, options.context, options.vocabulary)
     if len(rows) < options.shards or not len(held_out):
         sys.exit(f"--bytes {options.bytes}: expected enough for a window in each file")
-    write(rows, held_out, options.out, options.shards)
-    print(f"wrote {len(rows)} windows of {options.context} bytes, {len(held_out)} for validation")
+    write(rows, held_out, tokenizer, options.out, options.shards)
+    print(f"wrote {len(rows)} windows of {options.context} tokens, {len(held_out)} for validation")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A small GPT over bytes, with Lightning's names: `mrmodel train examples/language/model.py:GPT`.
+"""A small GPT, with Lightning's names: `mrmodel train examples/language/model.py:GPT`.
 
 About 3.2 million parameters as it is. The learning rate is that of each step, warm-up and cosine,
 wherever the steps are taken: all at once, or some in each round of `--sync local`.
@@ -10,8 +10,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-VOCABULARY = 256
-
 
 class GPT(nn.Module):
     """Decoder-only transformer (pre-norm, no biases). `steps` is how many an optimiser will take;
@@ -20,17 +18,17 @@ class GPT(nn.Module):
     inputs = ["tokens"]
 
     def __init__(
-        self, context=128, width=256, layers=4, heads=4, steps=4000, warmup=200, lr=2e-3,
-        decay=0.1, dropout=0.0,
+        self, vocabulary=4096, context=64, width=128, layers=6, heads=4, steps=4000, warmup=200,
+        lr=2e-3, decay=0.1, dropout=0.0,
     ):  # fmt: skip
         super().__init__()
         self.schedule = {"steps": steps, "warmup": warmup, "peak": lr}
         self.decay = decay
-        self.tokens = nn.Embedding(VOCABULARY, width)
+        self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(context, width)
         self.blocks = nn.Sequential(*(Block(width, heads, dropout) for _ in range(layers)))
         self.norm = nn.LayerNorm(width, bias=False)
-        self.head = nn.Linear(width, VOCABULARY, bias=False)
+        self.head = nn.Linear(width, vocabulary, bias=False)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
                 # what is added to the residual stream, twice in each block

@@ -8,12 +8,13 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from tokenizers import Tokenizer
 
 from . import language_report
 from .errors import BenchError
@@ -27,12 +28,14 @@ LANGUAGE = ROOT / "examples" / "language"
 @dataclass(frozen=True)
 class Setting:
     """What both ways of training are given. A step is of `shards` times `batch` windows: one
-    step of the gang, or one of each shard."""
+    step of the gang, or one of each shard. `rounds` count all steps; before the local ones, one
+    worker may take those of `warm_epochs` by itself."""
 
     shards: int
     batch: int
     inner_steps: int
     rounds: int
+    warm_epochs: int
     context: int
     model: dict[str, Any]
     outer: dict[str, float]
@@ -53,6 +56,11 @@ class Setting:
     def epochs(self) -> int:
         """How often each row is trained on."""
         return self.steps * self.batch // self.rows
+
+    @property
+    def warm_steps(self) -> int:
+        """How many of the steps one worker takes before the local ones."""
+        return self.warm_epochs * self.rows // self.batch
 
     @property
     def tokens(self) -> int:
@@ -77,6 +85,7 @@ class Results:
     setting: dict[str, Any]
     parameters: int
     tokens: int
+    bytes_per_token: float  # of the text to validate with
     trained: dict[str, Trained] = field(default_factory=dict)
 
     @classmethod
@@ -89,8 +98,8 @@ class Results:
 
 def compare(options: argparse.Namespace, folder: Path) -> Results:
     """Train both ways on the same rows. Raises BenchError, CommandFailed."""
-    setting = _prepared(options, folder)
-    results = Results(asdict(setting), _parameters(setting), setting.tokens)
+    setting, nbytes = _prepared(options, folder)
+    results = Results(asdict(setting), _parameters(setting), setting.tokens, nbytes)
     for sync, train in (("allreduce", _allreduce), ("local", _local)):
         results.trained[sync] = train(setting, folder)
         if options.json:  # after each: the second takes long
@@ -98,8 +107,8 @@ def compare(options: argparse.Namespace, folder: Path) -> Results:
     return results
 
 
-def _prepared(options: argparse.Namespace, folder: Path) -> Setting:
-    """The setting, whose rows are in `folder` then."""
+def _prepared(options: argparse.Namespace, folder: Path) -> tuple[Setting, float]:
+    """The setting, whose rows are in `folder` then; and the bytes that a token stands for."""
     if options.shards * options.batch_size % options.workers:
         raise BenchError(
             f"--workers {options.workers}: expected a divisor of a step's "
@@ -107,44 +116,65 @@ def _prepared(options: argparse.Namespace, folder: Path) -> Setting:
         )
     collector = load_module(LANGUAGE / "collect.py")
     if options.text:
-        rows, held_out = _read_text(options.text)
+        rows, held_out, tokenizer = _read_text(options.text)
     else:
         language_report.say(f"collecting {options.bytes / 1e6:g} MB of text")
-        rows, held_out = collector.collect(options.bytes, options.context)
+        rows, held_out, tokenizer = collector.collect(
+            options.bytes, options.context, options.vocabulary
+        )
     steps = options.rounds * options.inner_steps
-    each = rows_of_shard(len(rows) // options.shards, options.batch_size, steps)
+    each = rows_of_shard(len(rows) // options.shards, options, steps)
     if not each or not len(held_out):
         raise BenchError(
             f"{len(rows)} windows of text, {len(held_out)} for validation: expected at least a "
-            f"batch of {options.batch_size} for each of {options.shards} shards (--bytes)"
+            f"batch of {options.batch_size} for each of {options.shards} shards (--bytes), and "
+            f"whole rounds of {options.inner_steps} steps after --warm-epochs {options.warm_epochs}"
         )
-    collector.write(rows[: each * options.shards], held_out, folder / "text", options.shards)
+    some = rows[: each * options.shards]
+    collector.write(some, held_out, tokenizer, folder / "text", options.shards)
     model = {
-        "context": rows.shape[1] - 1, "width": options.width, "layers": options.layers,
-        "heads": options.heads, "steps": steps, "warmup": options.warmup, "lr": options.lr,
-        "dropout": options.dropout,
+        "vocabulary": tokenizer.get_vocab_size(), "context": rows.shape[1] - 1,
+        "width": options.width, "layers": options.layers, "heads": options.heads,
+        "steps": steps, "warmup": options.warmup, "lr": options.lr, "dropout": options.dropout,
     }  # fmt: skip
-    return Setting(
-        options.shards, options.batch_size, options.inner_steps, options.rounds, model["context"],
-        model, {"lr": options.outer_lr, "momentum": options.outer_momentum}, options.clip,
-        options.seed, options.workers, options.runner, options.device, options.threads, each,
+    setting = Setting(
+        options.shards, options.batch_size, options.inner_steps, options.rounds,
+        options.warm_epochs, model["context"], model,
+        {"lr": options.outer_lr, "momentum": options.outer_momentum}, options.clip, options.seed,
+        options.workers, options.runner, options.device, options.threads, each,
     )  # fmt: skip
+    return setting, bytes_per_token(held_out, tokenizer)
 
 
-def rows_of_shard(available: int, batch: int, steps: int) -> int:
+def bytes_per_token(rows: np.ndarray, tokenizer: Tokenizer) -> float:
+    """How many bytes of text a token of `rows` stands for, on average."""
+    # in the alphabet of such an encoding each byte is one character
+    lengths = [len(tokenizer.id_to_token(n)) for n in range(tokenizer.get_vocab_size())]
+    return float(np.array(lengths)[rows].mean())
+
+
+def rows_of_shard(available: int, options: argparse.Namespace, steps: int) -> int:
     """The most rows for a shard, of the `available` ones, that `steps` batches go through a whole
-    number of times; 0 where there are not enough for one batch."""
-    batches = range(min(available // batch, steps), 0, -1)
-    return next((count * batch for count in batches if steps % count == 0), 0)
+    number of times, and that leave whole rounds after a warm start; 0 where there are not enough
+    for one batch."""
+    warm = options.warm_epochs
+    batches = range(min(available // options.batch_size, steps), 0, -1)
+    fitting = (
+        count
+        for count in batches
+        if steps % count == 0 and warm * count < steps and warm * count % options.inner_steps == 0
+    )
+    return next(fitting, 0) * options.batch_size
 
 
-def _read_text(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The windows that examples/language/collect.py has written."""
+def _read_text(folder: Path) -> tuple[np.ndarray, np.ndarray, Tokenizer]:
+    """What examples/language/collect.py has written."""
     files = sorted((folder / "train").glob("*.parquet"))
-    if not files:
+    if not files or not (folder / "tokenizer.json").exists():
         raise BenchError(f"--text {folder}: expected what examples/language/collect.py writes")
     found = [_rows(path) for path in (*files, folder / "validation.parquet")]
-    return np.concatenate(found[:-1]), found[-1]
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return np.concatenate(found[:-1]), found[-1], tokenizer
 
 
 def _rows(path: Path) -> np.ndarray:
@@ -158,53 +188,67 @@ def _parameters(setting: Setting) -> int:
 
 
 def _local(setting: Setting, folder: Path) -> Trained:
+    warm = _warm_start(setting, folder) if setting.warm_epochs else Trained([], 0, 0.0)
     args = [
-        *("--rounds", setting.rounds, "--inner-steps", setting.inner_steps),
-        *("--batch-size", setting.batch, "-r", setting.runner),
+        *("--rounds", setting.rounds - setting.warm_steps // setting.inner_steps),
+        *("--inner-steps", setting.inner_steps, "--batch-size", setting.batch),
         *("--outer-lr", setting.outer["lr"], "--outer-momentum", setting.outer["momentum"]),
+        *("-r", setting.runner),
     ]
+    if warm.curve:
+        args += ["--weights", folder / "warm" / f"round-{setting.warm_epochs:06d}"]
     if setting.runner == "local":
         # as many as shards come out even, or as there are cores for
         cores = len(os.sched_getaffinity(0))
         workers = [n for n in range(1, cores + 1) if setting.shards % n == 0]
         args += ["--workers", workers[-1]]
-    lines, seconds = _train("local", args, setting, folder)
+    lines, seconds = _train("local", args, setting, folder, setting.steps - setting.warm_steps)
     shards = json.loads((folder / "local" / "_mrmodel" / "shards.json").read_text())
     each = setting.inner_steps * setting.batch * setting.shards
     _check("shards", len(shards), setting.shards)
     _check("rows of a round", {line["rows"] for line in lines}, {each})
-    return Trained(
-        _curve(lines, each * setting.context), sum(line["bytes"] for line in lines), seconds
-    )
+    begun = setting.warm_epochs * setting.shards * setting.rows * setting.context
+    curve = [*warm.curve, *_curve(lines, each * setting.context, begun)]
+    return Trained(curve, sum(line["bytes"] for line in lines), warm.seconds + seconds)
+
+
+def _warm_start(setting: Setting, folder: Path) -> Trained:
+    """The first epochs, by one worker that exchanges nothing."""
+    return replace(_gang("warm", setting, folder, setting.warm_epochs, 1), nbytes=0)
 
 
 def _allreduce(setting: Setting, folder: Path) -> Trained:
-    size = setting.shards * setting.batch // setting.workers
-    runner = "inline" if setting.workers == 1 else "local"
+    return _gang("allreduce", setting, folder, setting.epochs, setting.workers)
+
+
+def _gang(name: str, setting: Setting, folder: Path, epochs: int, workers: int) -> Trained:
+    """`epochs` of synchronous training in the folder `name`."""
     args = [
-        *("--epochs", setting.epochs, "--batch-size", size),
-        *("-r", runner, "--workers", setting.workers),
+        *("--epochs", epochs, "--batch-size", setting.shards * setting.batch // workers),
+        *("-r", "inline" if workers == 1 else "local", "--workers", workers),
     ]
-    lines, seconds = _train("allreduce", args, setting, folder)
+    lines, seconds = _train(name, args, setting, folder, setting.steps)
     rows = setting.shards * setting.rows
-    _check("steps", sum(line["steps"] for line in lines), setting.steps)
+    steps = epochs * setting.rows // setting.batch
+    _check("steps", sum(line["steps"] for line in lines), steps)
     _check("rows of an epoch", {line["rows"] for line in lines}, {rows})
     # what so many workers as there are shards would contribute
-    nbytes = sum(line["bytes"] for line in lines) // setting.workers * setting.shards
+    nbytes = sum(line["bytes"] for line in lines) // workers * setting.shards
     return Trained(_curve(lines, rows * setting.context), nbytes, seconds)
 
 
 def _train(
-    sync: str, args: list[Any], setting: Setting, folder: Path
+    name: str, args: list[Any], setting: Setting, folder: Path, steps: int
 ) -> tuple[list[dict[str, Any]], float]:
-    """The lines of metrics.jsonl, and how long it took."""
-    text = folder / "text"
+    """Train with a learning rate for `steps` steps; the lines of metrics.jsonl, and how long it
+    took."""
+    text, sync = folder / "text", "local" if name == "local" else "allreduce"
     size = max(path.stat().st_size for path in (text / "train").iterdir())
     command = [
         *(sys.executable, "-m", "mrmodel", "train", f"{LANGUAGE / 'model.py'}:GPT"),
-        *(text / "train", "-o", folder / sync, "--overwrite", "--sync", sync),
+        *(text / "train", "-o", folder / name, "--overwrite", "--sync", sync),
         *("--validation", text / "validation.parquet", "--clip", setting.clip),
-        *("--model-args", json.dumps(setting.model), "--seed", setting.seed),
+        *("--model-args", json.dumps({**setting.model, "steps": steps}), "--seed", setting.seed),
         *("--device", setting.device, "--shard-size", size, "--keep-last", 1, *args),
     ]
     command += ["--threads", setting.threads] if setting.threads else []
@@ -214,12 +258,12 @@ def _train(
     code = subprocess.run(command, env=environment(None), stdout=sys.stderr, check=False).returncode
     if code:
         raise CommandFailed(f"mrmodel train --sync {sync}: exit code {code}")
-    lines = (folder / sync / "metrics.jsonl").read_text().splitlines()
+    lines = (folder / name / "metrics.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines], time.time() - began
 
 
-def _curve(lines: list[dict[str, Any]], tokens: int) -> list[list[float]]:
-    return [[line["round"] * tokens, line["validation_loss"]] for line in lines]
+def _curve(lines: list[dict[str, Any]], tokens: int, begun: int = 0) -> list[list[float]]:
+    return [[begun + line["round"] * tokens, line["validation_loss"]] for line in lines]
 
 
 def _check(what: str, found: Any, expected: Any) -> None:

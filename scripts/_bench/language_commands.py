@@ -8,7 +8,7 @@ from typing import Any
 
 from . import language, language_report, report
 from .errors import BenchError
-from .options import positive, work_folder
+from .options import natural, positive, work_folder
 
 
 def add_language(commands: Any) -> None:
@@ -20,16 +20,19 @@ def add_language(commands: Any) -> None:
         "rounds (DiLoCo), against synchronous training on the same tokens.",
     )
     add = parser.add_argument
-    add("--bytes", type=positive, default=9_000_000, help="text to collect (default 9 MB)")
+    add("--bytes", type=positive, default=4_000_000, help="text to collect (default 4 MB)")
     add("--text", type=Path, metavar="DIR", help="what examples/language/collect.py has written")
-    add("--context", type=positive, default=128, help="bytes of a window (default 128)")
-    add("--width", type=positive, default=256, help="of the model (default 256)")
-    add("--layers", type=positive, default=4, help="(default 4)")
+    add("--vocabulary", type=positive, default=4096, help="of byte pairs (default 4096)")
+    add("--context", type=positive, default=64, help="tokens of a window (default 64)")
+    add("--width", type=positive, default=128, help="of the model (default 128)")
+    add("--layers", type=positive, default=6, help="(default 6)")
     add("--heads", type=positive, default=4, help="(default 4)")
     add("--shards", type=positive, default=8, help="(default 8)")
     add("--batch-size", type=positive, default=16, help="windows of a shard's step (default 16)")
     add("--inner-steps", type=positive, default=125, help="steps of a round (default 125)")
-    add("--rounds", type=positive, default=32, help="(default 32)")
+    add("--rounds", type=positive, default=48, help="of steps, all in all (default 48)")
+    add("--warm-epochs", type=natural, default=3, metavar="EPOCHS",
+        help="of one worker before the local steps, of all rounds' (default 3)")  # fmt: skip
     add("--dropout", type=float, default=0.0, help="(default 0)")
     add("--lr", type=float, default=2e-3, help="after warm-up, of both (default 0.002)")
     add("--warmup", type=positive, default=200, metavar="STEPS", help="(default 200)")

@@ -29,8 +29,10 @@ def say(text: str) -> None:
 def table(results: Results) -> str:
     """Both ways of training beside each other, as Markdown."""
     gang, local = results.trained["allreduce"], results.trained["local"]
-    shards, rounds = results.setting["shards"], results.setting["rounds"]
-    steps = rounds * results.setting["inner_steps"]
+    setting, each = results.setting, results.bytes_per_token
+    shards, steps = setting["shards"], setting["rounds"] * setting["inner_steps"]
+    warm = setting["warm_epochs"] * setting["rows"] // setting["batch"]
+    rounds = (steps - warm) // setting["inner_steps"]
     # a ring sends and receives all but its own part twice; a round sends the way and reads weights
     weights = 4 * results.parameters
     ring, star = 2 * weights * (shards - 1) / shards * steps, 2 * weights * rounds
@@ -40,7 +42,7 @@ def table(results: Results) -> str:
         ["validation loss at the end", *_each(results, lambda t: f"{t.curve[-1][1]:.4f}"),
          f"{loss:.4f} (goal: at most {MOST_LOSS}: {_reached(loss <= MOST_LOSS)})"],
         ["the same in bits per byte",
-         *_each(results, lambda t: f"{t.curve[-1][1] / math.log(2):.4f}"), ""],
+         *_each(results, lambda t: f"{t.curve[-1][1] / math.log(2) / each:.4f}"), ""],
         ["tokens", f"{results.tokens:,}", f"{results.tokens:,}", "1"],
         ["exchanges", f"{steps:,} steps", f"{rounds:,} rounds", f"{steps / rounds:,.1f}"],
         [f"bytes that {shards} workers contribute", *_each(results, lambda t: f"{t.nbytes:,}"),
@@ -69,10 +71,11 @@ def told(results: Results) -> str:
     """What was compared, in a line."""
     s = results.setting
     epochs = s["rounds"] * s["inner_steps"] * s["batch"] // s["rows"]
+    warm = f", after {s['warm_epochs']} epochs of one worker" if s["warm_epochs"] else ""
     return (
         f"{results.parameters:,} parameters, {s['shards']} shards of {s['rows']:,} windows of "
-        f"{s['context']} bytes, {epochs} epochs, {s['rounds']} rounds of {s['inner_steps']} inner "
-        f"steps; a step has {s['shards']} × {s['batch']} windows; learning rate "
+        f"{s['context']} tokens, {epochs} epochs, rounds of {s['inner_steps']} inner "
+        f"steps{warm}; a step has {s['shards']} × {s['batch']} windows; learning rate "
         f"{s['model']['lr']:g}, outer {s['outer']['lr']:g} with momentum "
         f"{s['outer']['momentum']:g}; seed {s['seed']}, device {s['device']}"
     )
@@ -93,7 +96,7 @@ def plot(results: Results, path: Path) -> None:
         millions = [count / 1e6 for count in tokens]
         axes.plot(millions, losses, label=label, linewidth=1.2, markersize=4, **LOOKS[name])
     axes.set_xlabel("million tokens")
-    axes.set_ylabel("validation loss (nats per byte)")
+    axes.set_ylabel("validation loss (nats per token)")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)

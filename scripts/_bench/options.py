@@ -21,6 +21,14 @@ def positive(text: str) -> int:
     return value
 
 
+def natural(text: str) -> int:
+    """A number from 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 but received {text}")
+    return value
+
+
 def some_of(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
     """Names among `known`, separated by commas."""
 

@@ -1,5 +1,6 @@
 """scripts/bench language: what is told, and one run of the real thing in small."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -14,11 +15,13 @@ from _bench.language import Results, Trained, rows_of_shard
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench"
 RESULTS = Results(
     {
-        "shards": 8, "batch": 16, "inner_steps": 125, "rounds": 32, "context": 128, "rows": 8000,
+        "shards": 8, "batch": 16, "inner_steps": 125, "rounds": 32, "warm_epochs": 0,
+        "context": 128, "rows": 8000,
         "model": {"lr": 0.002}, "outer": {"lr": 0.7, "momentum": 0.9}, "seed": 0, "device": "cpu",
     },
     parameters=1000,
     tokens=65_536_000,
+    bytes_per_token=2.0,
     trained={
         "allreduce": Trained([[1e6, 2.0], [2e6, 1.0]], 128_000_000, 60.0),
         "local": Trained([[1e6, 2.5], [2e6, 1.015]], 1_024_000, 70.0),
@@ -27,17 +30,22 @@ RESULTS = Results(
 
 
 @pytest.mark.parametrize(
-    ("available", "batch", "steps", "rows"),
+    ("available", "warm_epochs", "rows"),
     [
-        (8240, 16, 4000, 8000),  # 515 batches: 500 divide 4,000
-        (8000, 16, 4000, 8000),
-        (7999, 16, 4000, 400 * 16),
-        (100_000, 16, 4000, 4000 * 16),  # never more than there are steps for
-        (15, 16, 4000, 0),
+        (8240, 0, 8000),  # 515 batches: 500 divide 4,000
+        (8000, 0, 8000),
+        (7999, 0, 400 * 16),
+        (100_000, 0, 4000 * 16),  # never more than there are steps for
+        (100_000, 1, 2000 * 16),
+        (8000, 2, 500 * 16),  # 1,000 steps are 8 rounds
+        (7999, 2, 250 * 16),  # 800 were none
+        (8000, 100, 20 * 16 + 5 * 16),
+        (15, 0, 0),
     ],
 )
-def test_rows_that_all_steps_go_through_evenly(available, batch, steps, rows):
-    assert rows_of_shard(available, batch, steps) == rows
+def test_rows_that_all_steps_go_through_evenly(available, warm_epochs, rows):
+    options = argparse.Namespace(batch_size=16, inner_steps=125, warm_epochs=warm_epochs)
+    assert rows_of_shard(available, options, 4000) == rows
 
 
 def test_the_table_counts_bytes():
@@ -45,6 +53,7 @@ def test_the_table_counts_bytes():
     table = language_report.table(RESULTS)
     assert "1.0150 (goal: at most 1.02: reached)" in table
     assert "125.0 (goal: at least 100: reached)" in table
+    assert "0.7213" in table  # bits per byte: 1 / ln 2 / 2 bytes of a token
     # each of 8 in a ring: 2 × 7/8 × 4,000 bytes, 4,000 times; in rounds 2 × 4,000 bytes, 32 times
     assert "28,000,000" in table
     assert "256,000" in table
@@ -72,31 +81,36 @@ def test_both_curves_are_plotted(tmp_path):
 def test_both_ways_go_through_the_same_tokens(tmp_path):
     figures = tmp_path / "figures.json"
     model = ("--context", "32", "--width", "16", "--layers", "1", "--heads", "2", "--warmup", "2")
-    size = ("--bytes", "80000", "--batch-size", "4", "--inner-steps", "4", "--rounds", "2")
+    text = ("--bytes", "200000", "--vocabulary", "300")
+    size = ("--batch-size", "4", "--inner-steps", "4", "--rounds", "4", "--warm-epochs", "1")
     where = ("--runner", "inline", "--threads", "1", "--work", tmp_path / "w")
-    done = bench(*model, *size, *where, "--json", figures)
+    done = bench(*model, *text, *size, *where, "--json", figures)
     assert done.returncode == 0, done.stderr
     assert "bytes that 8 workers contribute" in done.stdout
     told = json.loads(figures.read_text())
-    tokens = 8 * 4 * 32 * 8
+    tokens = 16 * 4 * 32 * 8
     assert told["tokens"] == tokens
     curves = {name: one["curve"] for name, one in told["trained"].items()}
-    assert [at for at, _ in curves["local"]] == [tokens // 2, tokens]
-    assert curves["allreduce"][-1][0] == tokens
-    assert all(4 < loss < 5.6 for curve in curves.values() for _, loss in curve)
-    # 8 gradients against 2 rounds; buckets have a few bytes more than their numbers
+    assert [at for at, _ in curves["allreduce"]] == [tokens // 2, tokens]
+    # an epoch of one worker, and two rounds
+    assert [at for at, _ in curves["local"]] == [tokens // 2, tokens * 3 // 4, tokens]
+    assert curves["local"][0] == curves["allreduce"][0]
+    assert all(4 < loss < 5.8 for curve in curves.values() for _, loss in curve)
+    # 16 gradients against 2 rounds; buckets have a few bytes more than their numbers
     nbytes = {name: one["nbytes"] for name, one in told["trained"].items()}
-    assert nbytes["allreduce"] == told["parameters"] * 4 * 8 * 8
-    assert nbytes["allreduce"] / nbytes["local"] == pytest.approx(4, rel=1e-3)
+    assert nbytes["allreduce"] == told["parameters"] * 4 * 16 * 8
+    assert nbytes["allreduce"] / nbytes["local"] == pytest.approx(8, rel=1e-3)
     again = bench("--figures", figures)
     assert again.stdout.split("|")[1:] == done.stdout.split("|")[1:]
 
 
 def test_text_is_read_as_it_was_written(tmp_path):
     collector = language.load_module(language.LANGUAGE / "collect.py")
-    rows = np.arange(16 * 5, dtype=np.uint8).reshape(16, 5)
-    collector.write(rows, rows[:3], tmp_path, shards=8)
-    train, held_out = language._read_text(tmp_path)
+    rows = np.arange(16 * 5, dtype=np.int32).reshape(16, 5)
+    made = collector.make_tokenizer(["some text"], 260)
+    collector.write(rows, rows[:3], made, tmp_path, shards=8)
+    train, held_out, tokenizer = language._read_text(tmp_path)
+    assert tokenizer.to_str() == made.to_str()
     assert np.array_equal(train, rows)
     assert np.array_equal(held_out, rows[:3])
 

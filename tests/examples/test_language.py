@@ -12,7 +12,15 @@ import pytest
 import torch
 
 LANGUAGE = Path(__file__).parents[2] / "examples" / "language"
-TINY = {"context": 16, "width": 16, "layers": 2, "heads": 2, "steps": 40, "warmup": 10}
+TINY = {
+    "vocabulary": 300,
+    "context": 16,
+    "width": 16,
+    "layers": 2,
+    "heads": 2,
+    "steps": 40,
+    "warmup": 10,
+}
 PROSE = "This is a sentence that somebody has written, and it is for those who can read it."
 
 
@@ -70,16 +78,25 @@ def test_a_paragraph_is_taken_once(collector):
     assert collector._is_new("It was not.", seen)
 
 
-def test_windows_share_no_byte_but_the_one_that_follows(collector):
-    text = "".join(chr(65 + i % 26) + chr(97 + i // 26) for i in range(100))
-    rows = collector.windows([text], 8)
+def test_windows_share_no_token_but_the_one_that_follows(collector):
+    tokens = list(range(1000, 1200))
+    rows = collector.windows(tokens, 8)
     assert rows.shape == (24, 9)
-    found = sorted(bytes(row).decode() for row in rows)
-    assert found == sorted(text[i * 8 : i * 8 + 9] for i in range(24))
+    assert sorted(rows.tolist()) == [tokens[i * 8 : i * 8 + 9] for i in range(24)]
 
 
 def test_too_little_text_for_a_window(collector):
-    assert collector.windows([], 8).shape == collector.windows(["12345678"], 8).shape == (0, 9)
+    assert collector.windows([], 8).shape == collector.windows(range(8), 8).shape == (0, 9)
+
+
+@pytest.mark.parametrize("vocabulary", [256, 300])
+def test_tokens_are_the_text(collector, vocabulary):
+    tokenizer = collector.make_tokenizer([PROSE, "another one for it"], vocabulary)
+    assert tokenizer.get_vocab_size() == vocabulary
+    text = f"{PROSE}\n\n\nWhat it has not met: ~"
+    tokens = tokenizer.encode(text)
+    assert tokenizer.decode(tokens.ids) == text
+    assert (len(tokens.ids) == len(text)) == (vocabulary == 256)
 
 
 def test_the_script_writes_files_of_equal_length(tmp_path):
@@ -88,21 +105,22 @@ def test_the_script_writes_files_of_equal_length(tmp_path):
     for out in (tmp_path / "a", tmp_path / "b"):
         subprocess.run([*command, "--out", str(out)], check=True, capture_output=True)
         files = [*sorted((out / "train").iterdir()), out / "validation.parquet"]
-        texts.append([pq.read_table(path).column("tokens").to_pylist() for path in files])
+        tokens = [pq.read_table(path).column("tokens").to_pylist() for path in files]
+        texts.append([*tokens, (out / "tokenizer.json").read_text()])
     assert texts[0] == texts[1]
-    assert len(texts[0]) == 9
+    assert len(texts[0]) == 10
     assert len({len(rows) for rows in texts[0][:8]}) == 1
     train = {tuple(row) for rows in texts[0][:8] for row in rows}
-    assert len(train) > 1000
+    assert len(train) > 200
     assert not train & {tuple(row) for row in texts[0][8]}
 
 
 def test_a_position_sees_what_is_before_it_alone(net):
     torch.manual_seed(0)
     model = net.GPT(**TINY)
-    tokens = torch.randint(0, 256, (2, 16))
+    tokens = torch.randint(0, 300, (2, 16))
     other = tokens.clone()
-    other[:, 9:] = torch.randint(0, 256, (2, 7))
+    other[:, 9:] = torch.randint(0, 300, (2, 7))
     one, two = model(tokens), model(other)
     torch.testing.assert_close(one[:, :9], two[:, :9])
     assert not torch.allclose(one[:, 9:], two[:, 9:])
@@ -114,7 +132,7 @@ def test_a_new_model_knows_nothing_and_learns(net):
     optimizer = model.configure_optimizers()
     batch = {"tokens": torch.from_numpy(np.tile(np.arange(17, dtype=np.uint8), (4, 1)))}
     first = model.training_step(batch, 0).item()
-    assert abs(first - math.log(256)) < 0.1
+    assert abs(first - math.log(300)) < 0.1
     steps(model, optimizer, batch, 40)
     assert model.training_step(batch, 0).item() < 0.5 * first
 
