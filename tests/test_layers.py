@@ -1,5 +1,8 @@
 """Imports go one way: the layers of docs/architecture.md, from the bottom to the top."""
 
+import subprocess
+import sys
+
 from tests.source import MODULES, functions, imported, without_types
 
 # a module may import what is on its own line or above
@@ -105,3 +108,12 @@ def test_only_few_modules_know_mrjob():
     """It is unmaintained and may be replaced one day."""
     users = each(lambda module, tree: [n for n in imported(tree) if n.startswith("mrjob")])
     assert {room(module) for module in users} <= {"jobs", "runners"}
+
+
+def test_what_predicts_does_not_import_what_trains_together():
+    """It takes a second of each task: sharded tensors, and a library for algebra."""
+    modules = "import sys, mrmodel.driver.predict, mrmodel.driver.evaluate, mrmodel.jobs.mr_train"
+    heavy = "{'torch.distributed.tensor', 'torch._dynamo', 'sympy', 'torchmetrics', 'boto3'}"
+    code = f"{modules}; print({heavy} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -6,14 +6,14 @@ On the nodes this file is mapper and reducer. What goes between them is bytes (`
 from __future__ import annotations
 
 from mrmodel.jobs.mr_evaluate import MRReduced
-from mrmodel.tasks.aggregate import aggregate
-from mrmodel.tasks.run import aggregate_task
+from mrmodel.tasks.aggregate import AggregateTask, aggregate
+from mrmodel.tasks.run import sending
 
 
 class MRAggregate(MRReduced):
     """The job: a record per shard and bucket of groups, a part file per bucket."""
 
-    NEW_TASK = staticmethod(aggregate_task)
+    NEW_TASK = staticmethod(sending(AggregateTask))
     REDUCE = staticmethod(aggregate)
 
 

@@ -13,7 +13,8 @@ from mrjob.step import MRStep
 
 from mrmodel.jobs.mr_predict import MRPredict
 from mrmodel.metrics.results import group_json
-from mrmodel.tasks.run import evaluate_task, reduce_as_process, reduce_in_process
+from mrmodel.tasks.evaluate import EvaluateTask
+from mrmodel.tasks.run import reduce_as_process, reduce_in_process, sending
 from mrmodel.tensors.wire import PARTITIONER
 
 
@@ -50,7 +51,7 @@ class MREvaluate(MRReduced):
     """The job: one map task per shard, one record per shard and group to the reducers. Subclass
     it in a script to fix what the options would say, as with `MRPredict`."""
 
-    NEW_TASK = staticmethod(evaluate_task)
+    NEW_TASK = staticmethod(sending(EvaluateTask))
     REDUCE = staticmethod(group_json)
     DRIVER = "mrmodel.driver.script:run_evaluate_script"
     LABEL: str | None = None

@@ -6,7 +6,7 @@ All rounds of ``mrmodel train --sync allreduce`` are one such job.
 from __future__ import annotations
 
 from mrmodel.jobs.mr_predict import MRPredict
-from mrmodel.tasks.run import gang_task
+from mrmodel.tasks.gang import gang_task
 
 
 class MRGang(MRPredict):

@@ -16,7 +16,8 @@ from typing import Any
 from mrjob.job import MRJob
 from mrjob.step import MRStep
 
-from mrmodel.tasks.run import predict_task, run_as_process, run_in_process
+from mrmodel.tasks.predict import predict_task
+from mrmodel.tasks.run import run_as_process, run_in_process
 
 RUNNERS = {
     "inline": "mrmodel.runners.inline:InlineRunner",

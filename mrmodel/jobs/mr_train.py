@@ -11,7 +11,8 @@ from typing import Any
 
 from mrmodel.jobs.mr_evaluate import MRReduced
 from mrmodel.jobs.mr_predict import MRPredict
-from mrmodel.tasks.run import gradient_task
+from mrmodel.tasks.local_steps import training_task
+from mrmodel.tasks.run import sending
 from mrmodel.training.gradients import add_up
 
 # fields of `TrainSpec` as options of scripts: what a value is, and what is said of it
@@ -40,7 +41,7 @@ class MRGradient(MRReduced):
     """The job of a round: a record per shard and bucket, and one with the shard's rows and
     loss."""
 
-    NEW_TASK = staticmethod(gradient_task)
+    NEW_TASK = staticmethod(sending(training_task))
     REDUCE = staticmethod(add_up)
 
 

@@ -13,10 +13,10 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from torch.distributed import TCPStore
 
@@ -45,6 +45,17 @@ class _Generation:
     number: int
     members: list[Member]
     store: TCPStore | None  # that of rank 0: the others meet there as long as it is kept
+
+
+def gang_task(
+    spec: TaskSpec,
+    context: TaskContext,
+    reporter: Reporter,
+    stdout: IO[bytes],
+    on_share: Callable[[float], None],
+) -> GangTask:
+    """Tasks that train together, and write the checkpoints themselves."""
+    return GangTask(spec, context, reporter)
 
 
 class GangTask:

@@ -29,12 +29,18 @@ from mrmodel.tasks.gradient import GradientTask
 from mrmodel.tasks.memory import room_for_step
 from mrmodel.tasks.pulse import Pulse
 from mrmodel.tasks.roll_call import RollCall
-from mrmodel.tasks.spec import LocalSteps
+from mrmodel.tasks.spec import LocalSteps, TaskSpec
 from mrmodel.tensors.columns import take
 from mrmodel.training import optimizers, trees
 from mrmodel.training.compression import feed_back
 from mrmodel.training.gradients import Tally, flat_gradients, parameters_of
 from mrmodel.training.module import Trainable
+
+
+def training_task(spec: TaskSpec, *others: Any) -> GradientTask:
+    """Sums of gradients, or of what local steps have changed, go to reducers."""
+    kind = LocalTask if (spec.training or {}).get("local") else GradientTask
+    return kind(spec, *others)
 
 
 class LocalTask(GradientTask):

@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import IO, Any
 
 from mrmodel import storage
 from mrmodel.errors import JobError, LedgerError, MrmodelError
@@ -25,6 +25,17 @@ from mrmodel.tasks.sizing import BatchSizer
 from mrmodel.tasks.spec import TaskSpec
 from mrmodel.tasks.staging import Staging
 from mrmodel.version import __version__
+
+
+def predict_task(
+    spec: TaskSpec,
+    context: TaskContext,
+    reporter: Reporter,
+    stdout: IO[bytes],
+    on_share: Callable[[float], None],
+) -> PredictTask:
+    """Predictions go into the staging folder, and nothing to reducers."""
+    return PredictTask(spec, context, reporter, on_share)
 
 
 class PredictTask:

@@ -1,4 +1,8 @@
-"""Where a task begins: what mrjob's mapper and reducer call, on every runner."""
+"""Where a task begins: what mrjob's mapper and reducer call, on every runner.
+
+Of the kinds of tasks none is imported here: a process imports the one that it runs. What training
+together needs of torch takes a second to import.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,8 @@ from typing import IO, Protocol
 from mrmodel import storage
 from mrmodel.errors import JobError, MrmodelError
 from mrmodel.shards.shard import Piece, Shard
-from mrmodel.tasks.aggregate import AggregateTask
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.drain import Drain
-from mrmodel.tasks.evaluate import EvaluateTask
-from mrmodel.tasks.gang import GangTask
-from mrmodel.tasks.gradient import GradientTask
-from mrmodel.tasks.local_steps import LocalTask
-from mrmodel.tasks.predict import PredictTask
 from mrmodel.tasks.reduce import Reduce, reduce_groups
 from mrmodel.tasks.reporter import Reporter, new_reporter
 from mrmodel.tasks.spec import TaskSpec
@@ -47,63 +45,20 @@ class NewTask(Protocol):
     ) -> Task: ...
 
 
-def predict_task(
-    spec: TaskSpec,
-    context: TaskContext,
-    reporter: Reporter,
-    stdout: IO[bytes],
-    on_share: Callable[[float], None],
-) -> PredictTask:
-    """Predictions go into the staging folder, and nothing to reducers."""
-    return PredictTask(spec, context, reporter, on_share)
+def sending(kind: Callable[..., Task]) -> NewTask:
+    """Makes tasks of `kind`, whose records go to reducers."""
 
+    def new_task(
+        spec: TaskSpec,
+        context: TaskContext,
+        reporter: Reporter,
+        stdout: IO[bytes],
+        on_share: Callable[[float], None],
+    ) -> Task:
+        spell = wire.raw if context.is_hadoop else wire.line
+        return kind(spec, context, reporter, lambda r: stdout.write(spell(r)), on_share)
 
-def evaluate_task(
-    spec: TaskSpec,
-    context: TaskContext,
-    reporter: Reporter,
-    stdout: IO[bytes],
-    on_share: Callable[[float], None],
-) -> EvaluateTask:
-    """Measures go to reducers."""
-    spell = wire.raw if context.is_hadoop else wire.line
-    return EvaluateTask(spec, context, reporter, lambda r: stdout.write(spell(r)), on_share)
-
-
-def aggregate_task(
-    spec: TaskSpec,
-    context: TaskContext,
-    reporter: Reporter,
-    stdout: IO[bytes],
-    on_share: Callable[[float], None],
-) -> AggregateTask:
-    """Predictions go into the staging folder, and by groups to reducers."""
-    spell = wire.raw if context.is_hadoop else wire.line
-    return AggregateTask(spec, context, reporter, lambda r: stdout.write(spell(r)), on_share)
-
-
-def gradient_task(
-    spec: TaskSpec,
-    context: TaskContext,
-    reporter: Reporter,
-    stdout: IO[bytes],
-    on_share: Callable[[float], None],
-) -> GradientTask:
-    """Sums of gradients, or of what local steps have changed, go to reducers."""
-    spell = wire.raw if context.is_hadoop else wire.line
-    kind = LocalTask if (spec.training or {}).get("local") else GradientTask
-    return kind(spec, context, reporter, lambda r: stdout.write(spell(r)), on_share)
-
-
-def gang_task(
-    spec: TaskSpec,
-    context: TaskContext,
-    reporter: Reporter,
-    stdout: IO[bytes],
-    on_share: Callable[[float], None],
-) -> GangTask:
-    """Tasks that train together, and write the checkpoints themselves."""
-    return GangTask(spec, context, reporter)
+    return new_task
 
 
 def run_in_process(
@@ -111,7 +66,7 @@ def run_in_process(
     stdin: Iterable[bytes],
     stdout: IO[bytes],
     stderr: IO[bytes],
-    new_task: NewTask = predict_task,
+    new_task: NewTask,
 ) -> None:
     """Run the shards of the manifest `stdin` in this process (the inline runner). mrjob reads
     counters from `stderr`."""
@@ -122,7 +77,7 @@ def run_in_process(
         new_task(spec, context, reporter, stdout, _nobody_asks).run(shards_of_manifest(stdin))
 
 
-def run_as_process(spec_file: Path, files: Path | None, new_task: NewTask = predict_task) -> None:
+def run_as_process(spec_file: Path, files: Path | None, new_task: NewTask) -> None:
     """Run what stdin (or, with `files`, Hadoop's split) says; this process is the task.
 
     Ends the process with exit code 1 and one line on stderr when the task fails.

@@ -6,7 +6,6 @@ import inspect
 from typing import Any
 
 import torch
-from torch.distributed.tensor import DTensor
 
 from mrmodel.errors import UsageError
 from mrmodel.training.module import Trainable
@@ -87,4 +86,6 @@ def clip(parameters: Any, most: float | None) -> float:
     """Scale the gradients of `parameters` down to the norm `most`; the norm they had."""
     limit = most if most is not None else float("inf")
     norm = torch.nn.utils.clip_grad_norm_(list(parameters), limit)
-    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+    # a DTensor, where parameters are sharded; to import its name takes a second
+    whole = getattr(norm, "full_tensor", None)
+    return float(whole() if whole else norm)
