@@ -1,6 +1,6 @@
 """Write windows of real English text: this machine's own documentation, as tokens.
 
-`python examples/language/collect.py --bytes 4000000 --out text`
+`python examples/language/collect.py --bytes 3500000 --out text`
 
 Docstrings, READMEs and licences of Python and of the packages that are installed, manual pages and
 /usr/share/doc: what is there. Paragraphs that are not English prose are left out, and those that
@@ -30,7 +30,7 @@ from make_sentences import PARAGRAPH, docstrings
 MANUAL = Path("/usr/share/man")
 CONTEXT = 64
 VOCABULARY = 4096
-NBYTES = 4_000_000
+NBYTES = 3_500_000
 MOST_OF_A_DOCUMENT = 64_000
 GROUP_SHARE = 1 / 16  # of all text: no package writes more of it
 VALIDATION_EVERY = 16  # documents

@@ -38,6 +38,7 @@ class Setting:
     warm_epochs: int
     context: int
     model: dict[str, Any]
+    inner_lr: float
     outer: dict[str, float]
     clip: float
     seed: int
@@ -139,7 +140,7 @@ def _prepared(options: argparse.Namespace, folder: Path) -> tuple[Setting, float
     }  # fmt: skip
     setting = Setting(
         options.shards, options.batch_size, options.inner_steps, options.rounds,
-        options.warm_epochs, model["context"], model,
+        options.warm_epochs, model["context"], model, options.inner_lr or options.lr,
         {"lr": options.outer_lr, "momentum": options.outer_momentum}, options.clip, options.seed,
         options.workers, options.runner, options.device, options.threads, each,
     )  # fmt: skip
@@ -202,7 +203,8 @@ def _local(setting: Setting, folder: Path) -> Trained:
         cores = len(os.sched_getaffinity(0))
         workers = [n for n in range(1, cores + 1) if setting.shards % n == 0]
         args += ["--workers", workers[-1]]
-    lines, seconds = _train("local", args, setting, folder, setting.steps - setting.warm_steps)
+    rate = {"steps": setting.steps - setting.warm_steps, "lr": setting.inner_lr}
+    lines, seconds = _train("local", args, setting, folder, rate)
     shards = json.loads((folder / "local" / "_mrmodel" / "shards.json").read_text())
     each = setting.inner_steps * setting.batch * setting.shards
     _check("shards", len(shards), setting.shards)
@@ -227,7 +229,7 @@ def _gang(name: str, setting: Setting, folder: Path, epochs: int, workers: int) 
         *("--epochs", epochs, "--batch-size", setting.shards * setting.batch // workers),
         *("-r", "inline" if workers == 1 else "local", "--workers", workers),
     ]
-    lines, seconds = _train(name, args, setting, folder, setting.steps)
+    lines, seconds = _train(name, args, setting, folder, {})
     rows = setting.shards * setting.rows
     steps = epochs * setting.rows // setting.batch
     _check("steps", sum(line["steps"] for line in lines), steps)
@@ -238,17 +240,17 @@ def _gang(name: str, setting: Setting, folder: Path, epochs: int, workers: int) 
 
 
 def _train(
-    name: str, args: list[Any], setting: Setting, folder: Path, steps: int
+    name: str, args: list[Any], setting: Setting, folder: Path, rate: dict[str, float]
 ) -> tuple[list[dict[str, Any]], float]:
-    """Train with a learning rate for `steps` steps; the lines of metrics.jsonl, and how long it
-    took."""
+    """Train, with `rate` in place of the model's learning rate; the lines of metrics.jsonl, and how
+    long it took."""
     text, sync = folder / "text", "local" if name == "local" else "allreduce"
     size = max(path.stat().st_size for path in (text / "train").iterdir())
     command = [
         *(sys.executable, "-m", "mrmodel", "train", f"{LANGUAGE / 'model.py'}:GPT"),
         *(text / "train", "-o", folder / name, "--overwrite", "--sync", sync),
         *("--validation", text / "validation.parquet", "--clip", setting.clip),
-        *("--model-args", json.dumps({**setting.model, "steps": steps}), "--seed", setting.seed),
+        *("--model-args", json.dumps({**setting.model, **rate}), "--seed", setting.seed),
         *("--device", setting.device, "--shard-size", size, "--keep-last", 1, *args),
     ]
     command += ["--threads", setting.threads] if setting.threads else []

@@ -20,7 +20,7 @@ def add_language(commands: Any) -> None:
         "rounds (DiLoCo), against synchronous training on the same tokens.",
     )
     add = parser.add_argument
-    add("--bytes", type=positive, default=4_000_000, help="text to collect (default 4 MB)")
+    add("--bytes", type=positive, default=3_500_000, help="text to collect (default 3.5 MB)")
     add("--text", type=Path, metavar="DIR", help="what examples/language/collect.py has written")
     add("--vocabulary", type=positive, default=4096, help="of byte pairs (default 4096)")
     add("--context", type=positive, default=64, help="tokens of a window (default 64)")
@@ -28,17 +28,18 @@ def add_language(commands: Any) -> None:
     add("--layers", type=positive, default=6, help="(default 6)")
     add("--heads", type=positive, default=4, help="(default 4)")
     add("--shards", type=positive, default=8, help="(default 8)")
-    add("--batch-size", type=positive, default=16, help="windows of a shard's step (default 16)")
-    add("--inner-steps", type=positive, default=125, help="steps of a round (default 125)")
-    add("--rounds", type=positive, default=48, help="of steps, all in all (default 48)")
+    add("--batch-size", type=positive, default=4, help="windows of a shard's step (default 4)")
+    add("--inner-steps", type=positive, default=100, help="steps of a round (default 100)")
+    add("--rounds", type=positive, default=40, help="of steps, all in all (default 40)")
     add("--warm-epochs", type=natural, default=3, metavar="EPOCHS",
-        help="of one worker before the local steps, of all rounds' (default 3)")  # fmt: skip
-    add("--dropout", type=float, default=0.0, help="(default 0)")
-    add("--lr", type=float, default=2e-3, help="after warm-up, of both (default 0.002)")
+        help="of one worker before the local steps, part of all rounds' (default 3)")  # fmt: skip
+    add("--dropout", type=float, default=0.1, help="(default 0.1)")
+    add("--lr", type=float, default=2e-3, help="after warm-up (default 0.002)")
+    add("--inner-lr", type=float, help="of local steps, whose batches are less (default: --lr)")
     add("--warmup", type=positive, default=200, metavar="STEPS", help="(default 200)")
     add("--clip", type=float, default=1.0, metavar="NORM", help="of gradients (default 1)")
-    add("--outer-lr", type=float, default=0.7, help="(default 0.7)")
-    add("--outer-momentum", type=float, default=0.9, help="(default 0.9)")
+    add("--outer-lr", type=float, default=1.0, help="(default 1)")
+    add("--outer-momentum", type=float, default=0.5, help="(default 0.5)")
     add("--workers", type=positive, default=1, help="that train synchronously (default 1)")
     add("--runner", choices=("inline", "local"), default="local", help="of rounds (default local)")
     add("--device", default="cpu", help="auto, cpu or cuda (default cpu)")

@@ -76,7 +76,7 @@ def told(results: Results) -> str:
         f"{results.parameters:,} parameters, {s['shards']} shards of {s['rows']:,} windows of "
         f"{s['context']} tokens, {epochs} epochs, rounds of {s['inner_steps']} inner "
         f"steps{warm}; a step has {s['shards']} × {s['batch']} windows; learning rate "
-        f"{s['model']['lr']:g}, outer {s['outer']['lr']:g} with momentum "
+        f"{s['model']['lr']:g}, inner {s['inner_lr']:g}, outer {s['outer']['lr']:g} with momentum "
         f"{s['outer']['momentum']:g}; seed {s['seed']}, device {s['device']}"
     )
 

@@ -17,7 +17,8 @@ RESULTS = Results(
     {
         "shards": 8, "batch": 16, "inner_steps": 125, "rounds": 32, "warm_epochs": 0,
         "context": 128, "rows": 8000,
-        "model": {"lr": 0.002}, "outer": {"lr": 0.7, "momentum": 0.9}, "seed": 0, "device": "cpu",
+        "model": {"lr": 0.002}, "inner_lr": 0.001,
+        "outer": {"lr": 0.7, "momentum": 0.9}, "seed": 0, "device": "cpu",
     },
     parameters=1000,
     tokens=65_536_000,
@@ -84,7 +85,7 @@ def test_both_ways_go_through_the_same_tokens(tmp_path):
     text = ("--bytes", "200000", "--vocabulary", "300")
     size = ("--batch-size", "4", "--inner-steps", "4", "--rounds", "4", "--warm-epochs", "1")
     where = ("--runner", "inline", "--threads", "1", "--work", tmp_path / "w")
-    done = bench(*model, *text, *size, *where, "--json", figures)
+    done = bench(*model, *text, *size, "--inner-lr", "1e-3", *where, "--json", figures)
     assert done.returncode == 0, done.stderr
     assert "bytes that 8 workers contribute" in done.stdout
     told = json.loads(figures.read_text())
@@ -119,8 +120,8 @@ def test_text_is_read_as_it_was_written(tmp_path):
     ("arguments", "message"),
     [
         (["--text", "nowhere"], "expected what examples/language/collect.py writes"),
-        (["--bytes", "3000"], "expected at least a batch of 16 for each of 8 shards"),
-        (["--workers", "3"], "expected a divisor of a step's 128 windows"),
+        (["--bytes", "3000"], "expected at least a batch of 4 for each of 8 shards"),
+        (["--workers", "3"], "expected a divisor of a step's 32 windows"),
     ],
 )
 def test_wrong_usage(arguments, message):
