@@ -1,6 +1,6 @@
 """A small GPT, with Lightning's names: `mrmodel train examples/language/model.py:GPT`.
 
-About 3.2 million parameters as it is. The learning rate is that of each step, warm-up and cosine,
+About 2.2 million parameters as it is. The learning rate is that of each step, warm-up and cosine,
 wherever the steps are taken: all at once, or some in each round of `--sync local`.
 """
 

@@ -15,17 +15,18 @@ from mrmodel import storage
 
 def positive(text: str) -> int:
     """A number from 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 but received {text}")
-    return value
+    return _from(1, text)
 
 
 def natural(text: str) -> int:
     """A number from 0."""
+    return _from(0, text)
+
+
+def _from(least: int, text: str) -> int:
     value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 but received {text}")
+    if value < least:
+        raise argparse.ArgumentTypeError(f"expected a number from {least} but received {text}")
     return value
 
 
