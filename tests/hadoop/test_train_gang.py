@@ -78,20 +78,24 @@ def test_a_killed_member(undisturbed, data, root, cluster, tmp_path, member):
     assert states.count("SUCCEEDED") == 3
 
 
-def test_a_killed_driver(undisturbed, data, root, cluster):
+def test_a_killed_driver(undisturbed, data, root, cluster, tmp_path):
     """Its gang goes on; a resumed run takes over from it, and comes to the same result."""
     output = f"{root}/resumed-{RUN}"
-    with started(*words(data, output, model="Slow")) as driver:
+    again = words(data, output, "--resume", model="Gate", notes=str(tmp_path))
+    with started(*words(data, output, model="Gate", notes=str(tmp_path))) as driver:
         until(lambda: "round-000001" in (running.names(output) or []), what="the first round")
         driver.send_signal(signal.SIGKILL)
-    done = mrmodel(*words(data, output, "--resume", model="Net"))
-    assert done.code == 2 and "--resume: model differ from what" in done.err
-    done = mrmodel(*words(data, output, "--resume", model="Slow"))
-    assert done.code == 0, done.err
-    assert "resuming after round " in done.err
+    with started(*again) as driver:
+        until(lambda: len(applications(cluster, "resumed")) == 2, what="the second application")
+        (tmp_path / "open").touch()
+        _, err = driver.communicate(timeout=running.JOB_SECONDS)
+    assert driver.returncode == 0, err
+    assert "resuming after round 1" in err
     assert weights(output) == weights(undisturbed)
     first, _ = applications(cluster, "resumed")
     until(lambda: cluster.rm(f"cluster/apps/{first}")["app"]["state"] in running.ENDED)
+    done = mrmodel(*words(data, output, "--resume", model="Net"))
+    assert done.code == 2 and "--resume: model, model args differ from what" in done.err
 
 
 def test_more_workers_than_there_is_room_for(data, root, cluster):
