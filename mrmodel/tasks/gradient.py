@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import safetensors.torch
 import torch
@@ -197,23 +198,35 @@ class GradientTask:
         loss = model.loss(batch, index) if learns else model.validation_loss(batch, index)
         if not torch.isfinite(loss):
             raise JobError(
-                f"the loss is {loss.item()} in round {self.training.round}, in the {rows} rows "
-                f"after row {before.rows} of {name_of(shard)}: lower the learning rate, clip "
-                f"gradients, or look at these rows"
+                f"the loss is {loss.item()} in round {self.training.round}, in "
+                f"{self.where(shard, rows, before)}: lower the learning rate, clip gradients, or "
+                f"look at these rows"
             )
         return loss
 
-    def batches(self, shard: Shard) -> Iterator[tuple[dict[str, Any], int, int]]:
-        """(columns, rows, bad rows met with them), with `batch_size` rows at most."""
-        return self.clock.each("read", self._read(shard))
+    def where(self, shard: Shard, rows: int, before: Tally) -> str:
+        """What a batch of `rows` rows is called in messages, `before` being those before it."""
+        return f"the {rows} rows after row {before.rows} of {name_of(shard)}"
 
-    def _read(self, shard: Shard) -> Iterator[tuple[dict[str, Any], int, int]]:
+    def batches(
+        self, shard: Shard, random: np.random.Generator | None = None
+    ) -> Iterator[tuple[dict[str, Any], int, int]]:
+        """(columns, rows, bad rows met with them), with `batch_size` rows at most. `random` gives
+        the rows of each window another order."""
+        return self.clock.each("read", self._read(shard, random))
+
+    def _read(
+        self, shard: Shard, random: np.random.Generator | None
+    ) -> Iterator[tuple[dict[str, Any], int, int]]:
         names = self._data.arrow_schema.names
         done = 0
         windows = read_windows(self._data, shard)
         for window in self.bad_rows.watch(windows) if self.bad_rows else windows:
             yield {}, 0, len(window.bad)
-            yield from ((b, len(next(iter(b.values()))), 0) for b in self._cut(window.batch, names))
+            rows = window.batch
+            if random is not None:
+                rows = rows.take(pa.array(random.permutation(rows.num_rows)))
+            yield from ((b, len(next(iter(b.values()))), 0) for b in self._cut(rows, names))
             done += window.nbytes
             self.reporter.count(bytes_read=window.nbytes)
             self._on_share(done / max(1, shard.length))

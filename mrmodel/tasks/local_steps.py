@@ -30,7 +30,6 @@ from mrmodel.tasks.memory import room_for_step
 from mrmodel.tasks.pulse import Pulse
 from mrmodel.tasks.roll_call import RollCall
 from mrmodel.tasks.spec import LocalSteps, TaskSpec
-from mrmodel.tensors.columns import take
 from mrmodel.training import optimizers, trees
 from mrmodel.training.compression import feed_back
 from mrmodel.training.gradients import Tally, flat_gradients, parameters_of
@@ -139,7 +138,7 @@ class LocalTask(GradientTask):
         at, epoch = 0, 0
         while at < first + count:
             before = at
-            for batch, rows in self._shuffled(shard, epoch):
+            for batch, rows in self._epoch(shard, epoch):
                 if at >= first:
                     yield batch, rows
                 at += 1
@@ -152,12 +151,13 @@ class LocalTask(GradientTask):
             skipped = max(0, first - at) // size
             at, epoch = at + skipped * size, epoch + 1 + skipped
 
-    def _shuffled(self, shard: Shard, epoch: int) -> Iterator[tuple[dict[str, Any], int]]:
-        """The batches of `shard`, the rows of each in an order that depends on the epoch."""
+    def _epoch(self, shard: Shard, epoch: int) -> Iterator[tuple[dict[str, Any], int]]:
+        """The batches of `shard`, of rows that are shuffled in each window: anew in each epoch."""
         random = np.random.default_rng([self.training.seed, epoch, int(shard.key, 16)])
-        for batch, rows, _ in self.batches(shard):
-            if rows:
-                yield take(batch, random.permutation(rows)), rows
+        return ((batch, rows) for batch, rows, _ in self.batches(shard, random) if rows)
+
+    def where(self, shard: Shard, rows: int, before: Tally) -> str:
+        return f"step {before.rows // self.batch_size + 1} of the round on {name_of(shard)}"
 
 
 class _Inner:

@@ -346,11 +346,17 @@ def test_resume_with_another_model_lists_the_keys(lake):
         go(lake, output="other", args={"outputs": 5}, weights=path)
 
 
-def test_a_loss_that_is_not_finite_names_the_place(lake):
-    with pytest.raises(
-        JobError, match=r"the loss is (nan|inf) in round \d.*rows after row \d+ of /"
-    ):
-        go(lake, inputs=("z",), label="z", loss="mse", model="Exploding", optimizer="sgd")
+@pytest.mark.parametrize(
+    ("place", "options"),
+    [
+        (r"the \d+ rows after row \d+ of /", {}),
+        ("step 1 of the round on /", {"sync": "local", "inner_steps": 2}),
+    ],
+)
+def test_a_loss_that_is_not_finite_names_the_place(lake, place, options):
+    words = {"inputs": ("z",), "label": "z", "loss": "mse", "optimizer": "sgd", **options}
+    with pytest.raises(JobError, match=rf"the loss is (nan|inf) in round \d, in {place}"):
+        go(lake, model="Exploding", **words)
 
 
 @pytest.fixture(autouse=True)

@@ -24,9 +24,9 @@ def batches(rows, shard, count, taken, batch_size=16, seed=0):
     found, epoch = [], 0
     while len(found) < taken + count:
         random = np.random.default_rng([seed, epoch, int(shard.key, 16)])
+        order = random.permutation(rows.num_rows)
         for begin in range(0, rows.num_rows, batch_size):
-            some = rows.slice(begin, batch_size)
-            found.append(some.take(random.permutation(some.num_rows)))
+            found.append(rows.take(order[begin : begin + batch_size]))
         epoch += 1
     return found[taken : taken + count]
 
