@@ -12,17 +12,18 @@ from torch.nn import functional
 
 
 class GPT(nn.Module):
-    """Decoder-only transformer (pre-norm, no biases). `steps` is how many an optimiser will take;
-    `lr` the learning rate after `warmup` of them. `dropout` is a share of what each layer adds."""
+    """Decoder-only transformer (pre-norm, no biases). `steps` is how many are taken in all, `begun`
+    how many of them before this training; `lr` the learning rate at its highest, which is reached
+    in `warmup` steps. `dropout` is a share of what each layer adds."""
 
     inputs = ["tokens"]
 
     def __init__(
         self, vocabulary=4096, context=64, width=128, layers=6, heads=4, steps=4000, warmup=200,
-        lr=2e-3, decay=0.1, dropout=0.0,
+        lr=2e-3, decay=0.1, dropout=0.0, begun=0,
     ):  # fmt: skip
         super().__init__()
-        self.schedule = {"steps": steps, "warmup": warmup, "peak": lr}
+        self.schedule = {"steps": steps, "warmup": warmup, "peak": lr, "begun": begun}
         self.decay = decay
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(context, width)
@@ -82,19 +83,19 @@ class Block(nn.Module):
 
 
 class ScheduledAdamW(torch.optim.AdamW):
-    """AdamW whose learning rate rises to `peak` in `warmup` steps and falls to nothing, as a
-    cosine, until `steps`. How many were taken is part of its state: whoever goes on with it needs
-    to know."""
+    """AdamW whose learning rate falls from `peak` to nothing, as a cosine, until `steps` are taken;
+    it rises to that in the first `warmup` steps, or in those after `begun` ones. How many were
+    taken is part of its state: whoever goes on with it needs to know."""
 
-    def __init__(self, groups, steps, warmup, peak, **options):
+    def __init__(self, groups, steps, warmup, peak, begun, **options):
         super().__init__(groups, lr=peak, **options)
-        self.steps, self.warmup, self.peak = steps, warmup, peak
+        self.steps, self.warmup, self.peak, self.begun = steps, warmup, peak, begun
         for group in self.param_groups:
-            group["taken"] = 0
+            group["taken"] = begun
 
     def rate(self, taken):
         """The learning rate after `taken` steps."""
-        rise = min(1.0, (taken + 1) / max(1, self.warmup))
+        rise = min(1.0, (taken - self.begun + 1) / max(1, self.warmup))
         done = min(1.0, max(0, taken - self.warmup) / max(1, self.steps - self.warmup))
         return self.peak * rise * 0.5 * (1 + math.cos(math.pi * done))
 

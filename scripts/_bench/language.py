@@ -203,7 +203,7 @@ def _local(setting: Setting, folder: Path) -> Trained:
         cores = len(os.sched_getaffinity(0))
         workers = [n for n in range(1, cores + 1) if setting.shards % n == 0]
         args += ["--workers", workers[-1]]
-    rate = {"steps": setting.steps - setting.warm_steps, "lr": setting.inner_lr}
+    rate = {"begun": setting.warm_steps, "lr": setting.inner_lr}
     lines, seconds = _train("local", args, setting, folder, rate)
     shards = json.loads((folder / "local" / "_mrmodel" / "shards.json").read_text())
     each = setting.inner_steps * setting.batch * setting.shards
