@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .report import markdown
 
 if TYPE_CHECKING:
-    from .language import Results
+    from .language import Results, Trained
 
 MOST_LOSS, LEAST_BYTES = 1.02, 100
 NAMES = {"allreduce": "synchronous, --sync allreduce", "local": "local steps, --sync local"}
@@ -41,7 +41,9 @@ def table(results: Results) -> str:
         ["", NAMES["allreduce"], NAMES["local"], "ratio"],
         ["validation loss at the end", *_each(results, lambda t: f"{t.curve[-1][1]:.4f}"),
          f"{loss:.4f} (goal: at most {MOST_LOSS}: {_reached(loss <= MOST_LOSS)})"],
-        ["the same in bits per byte",
+        ["the lowest on the way", *_each(results, lambda t: f"{_lowest(t):.4f}"),
+         f"{_lowest(local) / _lowest(gang):.4f}"],
+        ["the last in bits per byte",
          *_each(results, lambda t: f"{t.curve[-1][1] / math.log(2) / each:.4f}"), ""],
         ["tokens", f"{results.tokens:,}", f"{results.tokens:,}", "1"],
         ["exchanges", f"{steps:,} steps", f"{rounds:,} rounds", f"{steps / rounds:,.1f}"],
@@ -58,6 +60,10 @@ def _each(results: Results, cell: Any) -> list[str]:
     return [cell(results.trained[name]) for name in NAMES]
 
 
+def _lowest(trained: Trained) -> float:
+    return min(loss for _, loss in trained.curve)
+
+
 def _bytes_told(ratio: float) -> str:
     reached = _reached(ratio >= LEAST_BYTES)
     return f"{ratio:,.1f} (goal: at least {LEAST_BYTES}: {reached})"
@@ -72,12 +78,14 @@ def told(results: Results) -> str:
     s = results.setting
     epochs = s["rounds"] * s["inner_steps"] * s["batch"] // s["rows"]
     warm = f", after {s['warm_epochs']} epochs of one worker" if s["warm_epochs"] else ""
+    model, outer = s["model"], s["outer"]
     return (
         f"{results.parameters:,} parameters, {s['shards']} shards of {s['rows']:,} windows of "
         f"{s['context']} tokens, {epochs} epochs, rounds of {s['inner_steps']} inner "
-        f"steps{warm}; a step has {s['shards']} × {s['batch']} windows; learning rate "
-        f"{s['model']['lr']:g}, inner {s['inner_lr']:g}, outer {s['outer']['lr']:g} with momentum "
-        f"{s['outer']['momentum']:g}; seed {s['seed']}, device {s['device']}"
+        f"steps{warm}; a step has {s['shards']} × {s['batch']} windows; dropout "
+        f"{model['dropout']:g}; learning rate {model['lr']:g}, inner {s['inner_lr']:g}, outer "
+        f"{outer['lr']:g} with momentum {outer['momentum']:g}; seed {s['seed']}, device "
+        f"{s['device']}"
     )
 
 

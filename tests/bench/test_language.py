@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ RESULTS = Results(
     {
         "shards": 8, "batch": 16, "inner_steps": 125, "rounds": 32, "warm_epochs": 0,
         "context": 128, "rows": 8000,
-        "model": {"lr": 0.002}, "inner_lr": 0.001,
+        "model": {"lr": 0.002, "dropout": 0.1}, "inner_lr": 0.001,
         "outer": {"lr": 0.7, "momentum": 0.9}, "seed": 0, "device": "cpu",
     },
     parameters=1000,
@@ -54,6 +55,7 @@ def test_the_table_counts_bytes():
     table = language_report.table(RESULTS)
     assert "1.0150 (goal: at most 1.02: reached)" in table
     assert "125.0 (goal: at least 100: reached)" in table
+    assert re.search(r"the lowest on the way +\| 1.0000 +\| 1.0150 +\| 1.0150 ", table)
     assert "0.7213" in table  # bits per byte: 1 / ln 2 / 2 bytes of a token
     # each of 8 in a ring: 2 × 7/8 × 4,000 bytes, 4,000 times; in rounds 2 × 4,000 bytes, 32 times
     assert "28,000,000" in table

@@ -151,6 +151,16 @@ def test_the_learning_rate_goes_on_with_the_optimizer_s_state(net):
     assert rates == pytest.approx(rise + fall)
 
 
+def test_the_learning_rate_goes_on_after_a_warm_start(net):
+    """And rises to where it has to be, as the optimiser begins anew."""
+    batch = {"tokens": torch.zeros(1, 17, dtype=torch.uint8)}
+    whole, later = net.GPT(**TINY, lr=1.0), net.GPT(**TINY, lr=1.0, begun=20)
+    rates = steps(whole, whole.configure_optimizers(), batch, 40)[20:]
+    rise = [(i + 1) / 10 for i in range(10)] + [1] * 10
+    expected = [rate * share for rate, share in zip(rates, rise, strict=True)]
+    assert steps(later, later.configure_optimizers(), batch, 20) == pytest.approx(expected)
+
+
 def test_only_matrices_decay(net):
     decays = {
         group["weight_decay"]: {parameter.ndim for parameter in group["params"]}
