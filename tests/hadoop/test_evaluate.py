@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.hadoop, pytest.mark.usefixtures("cluster")]
 
 MB = 1 << 20
 ROWS = 20_000
+ALL = ROWS + 3  # of a small file
 MODEL = running.path_of("measured.py:Line")
 SQUARES = f"{running.MODELS}/measured.py:Squares"
 
@@ -29,7 +30,8 @@ def root(cluster):
 
 @pytest.fixture(scope="module")
 def data(root, tmp_path_factory):
-    """The same lines on HDFS, in four blocks, and here."""
+    """The same folder on HDFS and here: lines in four blocks, and a small file. Predictions of
+    both may be two applications; what is reduced must be one."""
     random = np.random.default_rng(3)
     x, noise = random.random(ROWS), random.normal(size=ROWS) / 9
     rows = [
@@ -38,10 +40,13 @@ def data(root, tmp_path_factory):
     ]
     lines = running.json_lines(rows)
     assert 3 * MB < len(lines) < 4 * MB
-    running.write_file(f"{root}/in.jsonl", lines, block_size=MB)
-    here = tmp_path_factory.mktemp("data") / "in.jsonl"
-    here.write_bytes(lines)
-    return f"{root}/in.jsonl", here
+    few = [{"x": x, "truth": x * x, "g": "c", "pad": ""} for x in (0.1, 0.4, 0.8)]
+    small = running.json_lines(few)
+    here = tmp_path_factory.mktemp("data")
+    for name, content in (("large.jsonl", lines), ("small é.jsonl", small)):
+        running.write_file(f"{root}/in/{name}", content, block_size=MB)
+        (here / name).write_bytes(content)
+    return f"{root}/in", here
 
 
 def evaluate(data, *options, notes=None):
@@ -64,7 +69,7 @@ def undisturbed(data, root):
 
 def test_measures_are_those_of_one_process(undisturbed, data):
     expected = evaluate(data[1])
-    assert undisturbed["rows"] == expected["rows"] == {"in": ROWS, "ok": ROWS, "bad": 0}
+    assert undisturbed["rows"] == expected["rows"] == {"in": ALL, "ok": ALL, "bad": 0}
     assert undisturbed["metrics"] == pytest.approx(expected["metrics"], rel=1e-5)
     for found, here in zip(undisturbed["groups"], expected["groups"], strict=True):
         assert (found["group"], found["rows"]) == (here["group"], here["rows"])
@@ -74,21 +79,24 @@ def test_measures_are_those_of_one_process(undisturbed, data):
 def test_the_output_is_complete(undisturbed, root):
     assert running.names(f"{root}/out") == ["_SUCCESS", "_mrmodel", "part-00000.parquet"]
     (overall, *groups) = running.run_json(f"{root}/out")["measures"]
-    assert (overall["shards"], overall["rows"]) == (4, ROWS)
-    assert [g["group"] for g in groups] == ["a", "b"]
+    assert (overall["shards"], overall["rows"]) == (5, ALL)
+    assert [(g["group"], g["rows"]) for g in groups] == [
+        ("a", ROWS // 2), ("b", ROWS // 2), ("c", 3),
+    ]  # fmt: skip
     assert running.names(running.staging(f"{root}/out")) is None
 
 
 def test_states_travel_as_bytes(undisturbed, root, cluster):
-    """Three groups of four shards, to two reducers, and little more than their tensors."""
+    """Three groups of four shards and two of another, to two reducers, and little more than their
+    tensors."""
     (application,) = running.run_json(f"{root}/out")["applications"]
     counters = running.counters(cluster, application)
     tasks = counters["TaskCounter"]
-    assert tasks["REDUCE_INPUT_RECORDS"] == 3 * 4
-    assert tasks["REDUCE_INPUT_GROUPS"] == 3 * 4  # the key names the shard, too
+    assert tasks["REDUCE_INPUT_RECORDS"] == 3 * 4 + 2
+    assert tasks["REDUCE_INPUT_GROUPS"] == 3 * 4 + 2  # the key names the shard, too
     assert counters["JobCounter"]["TOTAL_LAUNCHED_REDUCES"] == 2
     assert tasks["REDUCE_SHUFFLE_BYTES"] <= 1.05 * tasks["MAP_OUTPUT_BYTES"] + 1000
-    assert counters["mrmodel"]["rows ok"] == ROWS
+    assert counters["mrmodel"]["rows ok"] == ALL
 
 
 def test_killed_attempts_change_no_bit(undisturbed, data, root, cluster, tmp_path):
@@ -106,18 +114,6 @@ def test_killed_attempts_change_no_bit(undisturbed, data, root, cluster, tmp_pat
 def figures(told):
     """All numbers, without the metrics' names."""
     return [list(one["metrics"].values()) for one in [told, *told["groups"]]]
-
-
-def test_small_and_large_files_are_one_application(data, root, cluster):
-    """Predictions of both may be two; what is reduced must not."""
-    running.write_file(f"{root}/mixed/large.jsonl", st.read_bytes(data[0]), block_size=MB)
-    running.write_file(f"{root}/mixed/small é.jsonl", running.json_lines(
-        [{"x": 1.0, "truth": 1.0, "g": "c", "pad": ""}]))  # fmt: skip
-    told = evaluate(f"{root}/mixed", "-r", "hadoop", "-o", f"{root}/mixed-out")
-    assert len(running.run_json(f"{root}/mixed-out")["applications"]) == 1
-    assert [(g["group"], g["rows"]) for g in told["groups"]] == [
-        ("a", ROWS // 2), ("b", ROWS // 2), ("c", 1),
-    ]  # fmt: skip
 
 
 def test_a_metric_that_fails_ends_the_job_with_its_words(data, root):

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.hadoop, pytest.mark.usefixtures("cluster")]
 
 MB = 1 << 20
 ROWS = 12_000
+WIDTH = 100_000  # of a model with three times as many numbers
 MODEL = running.path_of("learner.py:Net")
 
 
@@ -39,8 +40,9 @@ def data(root):
     return f"{root}/in.jsonl"
 
 
-def words(data, output, *options, notes=None):
-    arguments = ["--model-args", json.dumps({"notes": str(notes)})] if notes else []
+def words(data, output, *options, notes=None, **args):
+    args |= {"notes": str(notes)} if notes else {}
+    arguments = ["--model-args", json.dumps(args)] if args else []
     return ["train", MODEL, data, "-o", output, "-r", "hadoop", "--shard-size", "1MB",
             "--rounds", "2", "--json", *arguments, *options]  # fmt: skip
 
@@ -63,7 +65,7 @@ def undisturbed(data, root):
 
 
 def test_rounds_learn(undisturbed):
-    lines = [json.loads(one) for one in st.read_bytes(f"{undisturbed}/metrics.jsonl").splitlines()]
+    lines = metrics(undisturbed)
     assert [line["round"] for line in lines] == [1, 2]
     assert {line["rows"] for line in lines} == {ROWS}
     assert lines[1]["loss"] < lines[0]["loss"]
@@ -82,30 +84,11 @@ def test_sums_travel_as_bytes(undisturbed, cluster, root):
     assert tasks["MAP_OUTPUT_BYTES"] <= 4 * (parameters + 300)
 
 
-@pytest.mark.parametrize(("options", "nbytes"), [((), 4), (("--delta-dtype", "int8"), 1)])
-def test_hadoop_counts_the_bytes_of_the_numbers_alone(data, root, cluster, options, nbytes):
-    output = f"deltas-{nbytes}"
-    local = ["--sync", "local", "--inner-steps", "1", "--rounds", "1", "--batch-size", "16"]
-    train(data, f"{root}/{output}", *local, *options, "--model-args", '{"width": 100000}')
-    (application,) = applications(cluster, output)
-    tasks = running.counters(cluster, application)["TaskCounter"]
-    raw = 4 * nbytes * (3 * 100_000 + 1)
-    assert raw < tasks["MAP_OUTPUT_BYTES"] < 1.05 * raw
-    assert tasks["REDUCE_SHUFFLE_BYTES"] < 1.05 * raw
-    (line,) = st.read_bytes(f"{root}/{output}/metrics.jsonl").splitlines()
-    assert raw < json.loads(line)["bytes"] < 1.05 * raw
-
-
 def test_each_node_fetches_the_weights_once(undisturbed, cluster):
     """Hadoop's distributed cache brings them: tasks find a file in their folder."""
     (application, *_) = applications(cluster, "whole")
     found = running.configuration(cluster, application)
     assert "/weights.safetensors#round.safetensors" in found["mapreduce.job.cache.files"]
-
-
-def test_a_name_that_no_list_can_hold(data, root):
-    """Tasks read the weights themselves then."""
-    train(data, f"{root}/name, with # and ü", "--rounds", "1")
 
 
 def test_a_killed_mapper_changes_no_bit(undisturbed, data, root, cluster, tmp_path):
@@ -151,14 +134,47 @@ def applications(cluster, name):
     return sorted(app["id"] for app in found if app["name"] == f"mrmodel train {name}")
 
 
-def test_local_steps_come_to_the_same_bits_with_a_killed_mapper(data, root, tmp_path):
+LOCAL = ["--sync", "local", "--inner-steps", "6", "--batch-size", "16"]
+
+
+@pytest.fixture(scope="module")
+def local(data, root):
+    """Local steps of a model whose weights are much more than what is said beside them."""
+    train(data, f"{root}/local", *LOCAL, width=WIDTH)
+    return f"{root}/local"
+
+
+def test_local_steps_come_to_the_same_bits_with_a_killed_mapper(local, data, root, tmp_path):
     """The inner optimisers' state, too: the second round begins with it."""
-    local = ["--sync", "local", "--inner-steps", "6", "--batch-size", "256"]
-    train(data, f"{root}/local", *local)
-    train(data, f"{root}/local-killed", *local, notes=tmp_path)
+    train(data, f"{root}/local-killed", *LOCAL, notes=tmp_path, width=WIDTH)
     assert (tmp_path / "dead").exists()
     for number in (1, 2):
-        assert weights(f"{root}/local-killed", number) == weights(f"{root}/local", number)
-    lines = st.read_bytes(f"{root}/local/metrics.jsonl").splitlines()
-    rows = [json.loads(line)["rows"] for line in lines]
-    assert all(4 * 5 * 256 < n <= 4 * 6 * 256 for n in rows)  # the last batch of a block is short
+        assert weights(f"{root}/local-killed", number) == weights(local, number)
+    assert [line["rows"] for line in metrics(local)] == [4 * 6 * 16] * 2
+
+
+def test_hadoop_counts_the_bytes_of_the_numbers_alone(local, cluster):
+    assert_bytes(cluster, local, 4)
+
+
+def test_compressed_bytes_and_a_name_that_no_list_can_hold(data, root, cluster):
+    """Tasks read the weights themselves where the distributed cache cannot name them."""
+    output = f"{root}/deltas, with # and ü"
+    options = [*LOCAL, "--delta-dtype", "int8", "--rounds", "1"]
+    train(data, output, *options, width=WIDTH)
+    assert_bytes(cluster, output, 1)
+
+
+def assert_bytes(cluster, output, nbytes):
+    """Of each number `nbytes` travel, and little more."""
+    application, *_ = applications(cluster, st.basename(output))
+    tasks = running.counters(cluster, application)["TaskCounter"]
+    raw = 4 * nbytes * (3 * WIDTH + 1)
+    assert raw < tasks["MAP_OUTPUT_BYTES"] < 1.05 * raw
+    assert tasks["REDUCE_SHUFFLE_BYTES"] < 1.05 * raw
+    assert raw < metrics(output)[0]["bytes"] < 1.05 * raw
+
+
+def metrics(output):
+    """What a run wrote of its rounds."""
+    return [json.loads(line) for line in st.read_bytes(f"{output}/metrics.jsonl").splitlines()]
