@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from . import classes
 from .errors import ClusterError
 from .state import REPOSITORY
 
@@ -110,6 +111,7 @@ def node_file(cluster, host):
 def _values(cluster):
     return {
         "DATA": cluster.data,
+        "JVM": classes.options(cluster),
         "LIB": Path(cluster.dist) / "lib",
         "MARK": cluster.mark,
         "NODES": cluster.nodes,

@@ -5,7 +5,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from . import configuration, java, processes
+from . import classes, configuration, java, processes
 from .errors import ClusterError
 from .state import Daemon
 
@@ -84,11 +84,13 @@ def _command(cluster, daemon):
 
 
 def _java(cluster, kind):
+    archive = classes.archive(cluster)
     return [
         f"{cluster.java_home}/bin/java",
         f"-Dproc_{kind}",
         HEAP,
         *java.OPTIONS,
+        *([f"-XX:SharedArchiveFile={archive}"] if archive.exists() else []),
         f"-Dhadoop.home.dir={cluster.home}",
         f"-Dhadoop.log.dir={cluster.logs}",
         f"-Dyarn.log.dir={cluster.logs}",

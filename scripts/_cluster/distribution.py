@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import java
+from . import classes, java
 from .errors import ClusterError
 from .state import cache_folder, locked
 
@@ -16,7 +16,6 @@ HERE = Path(__file__).resolve().parent
 POM = HERE / "pom.xml"
 COMMANDS = ("hadoop", "hdfs", "yarn", "mapred")
 MAVEN_SECONDS = 900
-ARCHIVE_SECONDS = 60
 
 
 def version():
@@ -87,7 +86,7 @@ def _write_commands(cluster, dist):
         "DIST": dist,
         "JAVA": cluster.java_home,
         "OPTIONS": " ".join(java.OPTIONS),
-        "ARCHIVE": _archive(cluster),
+        "ARCHIVE": classes.archive(cluster),
     }
     for name, value in values.items():
         script = script.replace(f"@{name}@", str(value))
@@ -96,33 +95,3 @@ def _write_commands(cluster, dist):
     first.chmod(0o755)
     for other in COMMANDS[1:]:
         os.link(first, first.with_name(other))
-
-
-def archive_classes(cluster):
-    """Once per download: keep the classes of a client as the JVM has them in memory.
-
-    Each `hadoop` or `hdfs` command then starts in two thirds of the time. Without the archive
-    everything works as well, so a failure is not worth a word.
-    """
-    archive = _archive(cluster)
-    if archive.exists():
-        return
-    beside = archive.with_suffix(f".{os.getpid()}")
-    env = {"HADOOP_CLIENT_OPTS": f"-XX:ArchiveClassesAtExit={beside}", "PATH": "/usr/bin:/bin"}
-    try:
-        subprocess.run(
-            [cluster.home / "bin" / "hadoop", "fs", "-ls", "/"],
-            env=env,
-            capture_output=True,
-            timeout=ARCHIVE_SECONDS,
-        )
-        beside.rename(archive)
-    except (OSError, subprocess.TimeoutExpired):
-        beside.unlink(missing_ok=True)
-
-
-def _archive(cluster):
-    """An archive fits one build of Java only."""
-    release = Path(cluster.java_home, "release")
-    build = hashlib.sha256(release.read_bytes()).hexdigest()[:8] if release.exists() else "java"
-    return Path(cluster.dist) / f"client-{build}.jsa"

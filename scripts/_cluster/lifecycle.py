@@ -5,7 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
-from . import configuration, daemons, distribution, java, probes, processes
+from . import classes, configuration, daemons, distribution, java, probes, processes
 from .errors import ClusterError
 
 READY_SECONDS = 120
@@ -28,7 +28,7 @@ def up(cluster, say):
             remove_data(cluster)
         raise
     say(f"ready in {time.monotonic() - began:.1f} s")
-    distribution.archive_classes(cluster)
+    classes.keep(cluster, say)
 
 
 def is_up(cluster):

@@ -142,7 +142,9 @@ def test_logs_shows_what_a_container_said(cluster, tmp_path):
     name = f"said-{os.getpid()}"
     put_line(cluster, name, tmp_path)
     script = tmp_path / "say.sh"
-    script.write_text("echo grüße from $LANG >&2\ncat\n")
+    script.write_text(
+        "echo grüße from $LANG >&2\ngrep -o classes-.*jsa /proc/$PPID/maps >&2\ncat\n"
+    )
     done = subprocess.run(
         streaming(f"sh {script}", name), env=cluster.env, capture_output=True, text=True
     )
@@ -150,6 +152,7 @@ def test_logs_shows_what_a_container_said(cluster, tmp_path):
     app = re.search(r"application_\d+_\d+", done.stderr)[0]
     shown = run_script(cluster.folder, "logs", app)
     assert "grüße from C.UTF-8" in shown.stdout
+    assert re.search(r"classes-\w+\.jsa", shown.stdout)  # its JVM had not to load Hadoop's classes
 
 
 def test_others_have_no_permission(cluster):

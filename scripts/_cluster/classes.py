@@ -1,0 +1,114 @@
+"""Hadoop's classes as a JVM has them in memory, in a file that the JVMs of the cluster map.
+
+Loading classes is most of what a small job costs: an application master needs ten thousand of them.
+Java calls the file a CDS archive (class-data sharing, JEP 310). It fits one build of Java and one
+class path, of which it has to be the beginning: tasks are given the jars before their own folder.
+"""
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from . import java
+
+JOB_SECONDS = 120
+DUMP_SECONDS = 120
+TAIL = 300  # characters
+ADMIN_OPTIONS = {
+    "yarn.app.mapreduce.am.admin-command-opts": "master",
+    "mapreduce.admin.map.child.java.opts": "map",
+    "mapreduce.admin.reduce.child.java.opts": "reduce",
+}
+
+
+def archive(cluster):
+    """The file; it may not be there."""
+    release = Path(cluster.java_home, "release")
+    build = hashlib.sha256(release.read_bytes()).hexdigest()[:8] if release.exists() else "java"
+    return Path(cluster.dist) / f"classes-{build}.jsa"
+
+
+def options(cluster):
+    """What the JVMs of jobs are started with; without the file they load their classes."""
+    jars = _jars(cluster)
+    return f"-XX:SharedArchiveFile={archive(cluster)} -Xlog:disable -cp {jars}:$CLASSPATH"
+
+
+def keep(cluster, say):
+    """Make the file, once per download: run a job whose JVMs tell what classes they load.
+
+    Without it everything works as well.
+    """
+    if archive(cluster).exists():
+        return
+    say("keeping Hadoop's classes in memory's form (once, half a minute; jobs start quicker)")
+    try:
+        with tempfile.TemporaryDirectory(prefix="classes-", dir=cluster.dist) as folder:
+            _run_job(cluster, Path(folder))
+            _dump(cluster, Path(folder))
+    except (OSError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stdout", None) or b""
+        last = said.decode(errors="replace").strip().splitlines()[-1:] or [type(error).__name__]
+        say(f"that failed, which does no harm: {last[0][:TAIL]}")
+
+
+def _jars(cluster):
+    return (Path(cluster.dist) / "classpath").read_text().strip()
+
+
+def _run_job(cluster, folder):
+    """A job of a map and a reduce; each JVM writes a list of its classes into `folder`."""
+    (folder / "line").write_text("one line\n")
+    there = f"/tmp/{folder.name}"
+    _hadoop(cluster, folder, "fs", "-mkdir", "-p", f"{there}/in")
+    _hadoop(cluster, folder, "fs", "-put", folder / "line", f"{there}/in")
+    jar = next((cluster.home / "share/hadoop/tools/lib").glob("hadoop-streaming-*.jar"))
+    tell = "{} --add-opens=java.base/java.lang=ALL-UNNAMED -XX:DumpLoadedClassList={}/{}.list"
+    heap = {f"mapreduce.{kind}.java.opts": "-Xmx128m" for kind in ("map", "reduce")}
+    told = {
+        name: tell.format("-Djava.net.preferIPv4Stack=true", folder, kind)
+        for name, kind in ADMIN_OPTIONS.items()
+    }
+    defined = [word for pair in {**heap, **told}.items() for word in ("-D", "=".join(pair))]
+    files = ["-input", f"{there}/in", "-output", f"{there}/out"]
+    work = ["-mapper", "cat", "-reducer", "cat"]
+    _hadoop(cluster, folder, "jar", jar, "-D", "mapreduce.job.reduces=1", *defined, *files, *work)
+    _hadoop(cluster, folder, "fs", "-rm", "-r", "-skipTrash", there)
+
+
+def _hadoop(cluster, folder, *words):
+    listed = f"-XX:DumpLoadedClassList={folder}/client-{words[0]}.list"
+    subprocess.run(
+        [cluster.home / "bin" / "hadoop", *words],
+        env={"HADOOP_CLIENT_OPTS": listed, "PATH": os.defpath},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=JOB_SECONDS,
+        check=True,
+    )
+
+
+def _dump(cluster, folder):
+    """Of all lists in `folder`, the file: complete, or none."""
+    names = {}
+    for path in sorted(folder.glob("*.list")):
+        # YARN kills an application master that takes its time to end: in the middle of a line
+        complete, _, _ = path.read_text().rpartition("\n")
+        names |= dict.fromkeys(complete.splitlines())
+    listed = folder / "all"
+    # those of class loaders of their own cannot be kept
+    listed.write_text("".join(f"{name}\n" for name in names if "source:" not in name))
+    subprocess.run(
+        [
+            f"{cluster.java_home}/bin/java", *java.OPTIONS, "-Xlog:all=error:stdout",
+            "-Xshare:dump", f"-XX:SharedClassListFile={listed}",
+            f"-XX:SharedArchiveFile={folder}/archive", "-cp", _jars(cluster),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=DUMP_SECONDS,
+        check=True,
+    )  # fmt: skip
+    (folder / "archive").rename(archive(cluster))
