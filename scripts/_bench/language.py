@@ -101,11 +101,32 @@ def compare(options: argparse.Namespace, folder: Path) -> Results:
     """Train both ways on the same rows. Raises BenchError, CommandFailed."""
     setting, nbytes = _prepared(options, folder)
     results = Results(asdict(setting), _parameters(setting), setting.tokens, nbytes)
-    for sync, train in (("allreduce", _allreduce), ("local", _local)):
+    ways = {"allreduce": _allreduce, "local": _local}
+    if options.synchronous:
+        results.trained["allreduce"] = synchronous_of(options.synchronous, results)
+        del ways["allreduce"]
+    for sync, train in ways.items():
         results.trained[sync] = train(setting, folder)
         if options.json:  # after each: the second takes long
             options.json.write_text(json.dumps(asdict(results), indent=2) + "\n")
     return results
+
+
+def synchronous_of(path: Path, now: Results) -> Trained:
+    """The synchronous training of an earlier run, of the same rows and steps."""
+    before = Results.read(path)
+    free = ("inner_steps", "rounds", "warm_epochs", "inner_lr", "outer", "runner")
+    differ = [
+        name
+        for name, value in now.setting.items()
+        if name not in free and value != before.setting.get(name)
+    ]
+    differ += [
+        name for name in ("tokens", "bytes_per_token") if vars(now)[name] != vars(before)[name]
+    ]
+    if differ:
+        raise BenchError(f"--synchronous {path}: {', '.join(differ)} differ from what is asked for")
+    return before.trained["allreduce"]
 
 
 def _prepared(options: argparse.Namespace, folder: Path) -> tuple[Setting, float]:

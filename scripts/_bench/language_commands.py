@@ -48,6 +48,8 @@ def add_language(commands: Any) -> None:
     add("--work", type=Path, metavar="DIR", help="keep text and checkpoints (default: removed)")
     add("--json", type=Path, metavar="FILE", help="write the figures")
     add("--figures", type=Path, metavar="FILE", help="train nothing: tell what --json has written")
+    add("--synchronous", type=Path, metavar="FILE",
+        help="train by local steps only; this has the other, by an earlier --json")  # fmt: skip
     add("--svg", type=Path, metavar="FILE", help="plot both curves (needs matplotlib)")
     parser.set_defaults(run=run_language)
 

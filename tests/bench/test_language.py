@@ -5,12 +5,13 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from _bench import language, language_report
+from _bench.errors import BenchError
 from _bench.language import Results, Trained, rows_of_shard
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench"
@@ -70,6 +71,16 @@ def test_a_goal_that_is_not_reached_says_so():
     )
     assert "1.0300 (goal: at most 1.02: not reached)" in table
     assert "64.0 (goal: at least 100: not reached)" in table
+
+
+def test_synchronous_training_of_an_earlier_run_counts_where_it_is_the_same(tmp_path):
+    path = tmp_path / "figures.json"
+    path.write_text(json.dumps(asdict(RESULTS)))
+    now = replace(RESULTS, setting={**RESULTS.setting, "warm_epochs": 2, "rounds": 16})
+    assert language.synchronous_of(path, now) == RESULTS.trained["allreduce"]
+    other = replace(now, setting={**now.setting, "seed": 1}, tokens=5)
+    with pytest.raises(BenchError, match="figures.json: seed, tokens differ from what is asked"):
+        language.synchronous_of(path, other)
 
 
 def test_both_curves_are_plotted(tmp_path):
