@@ -23,6 +23,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import IO
@@ -72,7 +73,9 @@ class ForkedProcess:
         try:
             self.wait(0)
         except subprocess.TimeoutExpired:
-            os.kill(self.pid, number)
+            # it may have ended just now, while another thread waits for its exit code
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
 
 class ForkServer:

@@ -116,6 +116,16 @@ def test_two_threads_may_wait(start):
         assert [code.result() for code in codes] == [7, 7, 7]
 
 
+def test_a_signal_for_a_process_that_has_ended_is_no_error(start):
+    """Another thread is about to read its exit code."""
+    process = start("pass")
+    while psutil.pid_exists(process.pid):
+        time.sleep(0.01)
+    with process._waiting:
+        process.terminate()
+    assert process.wait() == 0
+
+
 def test_a_process_that_ends_before_anybody_looks(server, start, monkeypatch, tmp_path):
     """What it told is not in a buffer that poll does not see."""
     send = server._channel.sendall
