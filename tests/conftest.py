@@ -1,8 +1,13 @@
-"""Which tests go together where pytest has several processes (`-n 2`)."""
+"""Which tests go together where pytest has several processes, and what these begin with."""
+
+import signal
 
 from xdist.scheduler import LoadScopeScheduling
 
 HADOOP = "tests/hadoop"
+# who starts tests in the background (`... &` of a script) has them ignore Ctrl-C, and with them
+# the commands that are sent one
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Together(LoadScopeScheduling):

@@ -138,7 +138,7 @@ def test_text_is_read_as_it_was_written(tmp_path):
     ],
 )
 def test_wrong_usage(arguments, message):
-    done = bench(*arguments)
+    done = bench(*arguments, "--batch-size", 4)
     assert done.returncode == 2
     assert message in done.stderr
 

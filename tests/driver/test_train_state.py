@@ -148,8 +148,8 @@ def test_memory_that_runs_out_while_local_steps_read(lake, monkeypatch):  # noqa
     """Nothing is tried again with smaller batches: those would be other steps."""
     read = LocalTask._read
 
-    def hungry(self, shard):
-        for number, batch in enumerate(read(self, shard)):
+    def hungry(self, *args):
+        for number, batch in enumerate(read(self, *args)):
             if number == 3:
                 raise MemoryError
             yield batch
