@@ -2,13 +2,14 @@
 
 Loading classes is most of what a small job costs: an application master needs ten thousand of them.
 Java calls the file a CDS archive (class-data sharing, JEP 310). It fits one build of Java and one
-class path, of which it has to be the beginning: tasks are given the jars before their own folder.
+class path, of which it has to be the beginning: tasks are given Hadoop before their own folder.
 """
 
 import hashlib
 import os
 import subprocess
 import tempfile
+import zipfile
 from pathlib import Path
 
 from . import java
@@ -32,8 +33,28 @@ def archive(cluster):
 
 def options(cluster):
     """What the JVMs of jobs are started with; without the file they load their classes."""
-    jars = _jars(cluster)
-    return f"-XX:SharedArchiveFile={archive(cluster)} -Xlog:disable -cp {jars}:$CLASSPATH"
+    jar = all_jars(cluster.dist)
+    return f"-XX:SharedArchiveFile={archive(cluster)} -Xlog:disable -cp {jar}:$CLASSPATH"
+
+
+def all_jars(dist):
+    """One jar that stands for those of the download `dist`: it names them and holds nothing. YARN
+    tells of a killed task with its whole command line, and keeps only the last of its words."""
+    return Path(dist) / "hadoop.jar"
+
+
+def write_all_jars(dist):
+    """Make that jar, once: an archive fits one that has not changed."""
+    target, beside = all_jars(dist), all_jars(dist).with_suffix(f".{os.getpid()}")
+    if target.exists():
+        return
+    names = " ".join(f"lib/{path.name}" for path in sorted((Path(dist) / "lib").glob("*.jar")))
+    line = f"Class-Path: {names}"
+    # no line has more than 72 bytes; one that goes on begins with a blank
+    parts = [line[:70], *(f" {line[i : i + 69]}" for i in range(70, len(line), 69))]
+    with zipfile.ZipFile(beside, "w") as jar:
+        jar.writestr("META-INF/MANIFEST.MF", "\r\n".join(["Manifest-Version: 1.0", *parts, "", ""]))
+    beside.rename(target)
 
 
 def keep(cluster, say):
@@ -52,10 +73,6 @@ def keep(cluster, say):
         said = getattr(error, "stdout", None) or b""
         last = said.decode(errors="replace").strip().splitlines()[-1:] or [type(error).__name__]
         say(f"that failed, which does no harm: {last[0][:TAIL]}")
-
-
-def _jars(cluster):
-    return (Path(cluster.dist) / "classpath").read_text().strip()
 
 
 def _run_job(cluster, folder):
@@ -104,7 +121,7 @@ def _dump(cluster, folder):
         [
             f"{cluster.java_home}/bin/java", *java.OPTIONS, "-Xlog:all=error:stdout",
             "-Xshare:dump", f"-XX:SharedClassListFile={listed}",
-            f"-XX:SharedArchiveFile={folder}/archive", "-cp", _jars(cluster),
+            f"-XX:SharedArchiveFile={folder}/archive", "-cp", all_jars(cluster.dist),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -72,9 +72,9 @@ case "$me $word" in
     *) echo "$me: unknown command '$word'" >&2; usage 2 ;;
 esac
 
-# The jars come first, in a fixed order, and folders last: a JVM can use its archive of loaded
-# classes (distribution.py makes it) only then. No jar has a configuration file of its own that would win.
-export CLASSPATH="$(cat "$dist/classpath"):$HADOOP_CONF_DIR:$dist/web${HADOOP_CLASSPATH:+:$HADOOP_CLASSPATH}"
+# The jars come first (hadoop.jar names them all), and folders last: a JVM can use its archive of
+# loaded classes (classes.py makes both) only then. No jar has a configuration file that would win.
+export CLASSPATH="$dist/hadoop.jar:$HADOOP_CONF_DIR:$dist/web${HADOOP_CLASSPATH:+:$HADOOP_CLASSPATH}"
 archive=
 [ -f "@ARCHIVE@" ] && archive=-XX:SharedArchiveFile=@ARCHIVE@
 

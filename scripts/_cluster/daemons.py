@@ -100,7 +100,7 @@ def _java(cluster, kind):
 def _environment(cluster):
     """Chosen, not inherited: a container must not depend on the shell that started the cluster."""
     name, _, value = cluster.mark.partition("=")
-    jars = (Path(cluster.dist) / "classpath").read_text().strip()
+    jars = classes.all_jars(cluster.dist)
     zone = {"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}
     return {
         name: value,

@@ -70,6 +70,7 @@ def lay_out(cluster):
         (home / folder).mkdir(parents=True)
     (home / "share/hadoop/common").symlink_to(dist / "lib")
     _link_streaming(home, dist)
+    classes.write_all_jars(dist)
     _write_commands(cluster, dist)
 
 
