@@ -31,8 +31,8 @@ def add_language(commands: Any) -> None:
     add("--batch-size", type=positive, default=8, help="windows of a shard's step (default 8)")
     add("--inner-steps", type=positive, default=100, help="steps of a round (default 100)")
     add("--rounds", type=positive, default=40, help="of steps, all in all (default 40)")
-    add("--warm-epochs", type=natural, default=6, metavar="EPOCHS",
-        help="of one worker before the local steps, part of all rounds' (default 6)")  # fmt: skip
+    add("--warm-epochs", type=natural, default=3, metavar="EPOCHS",
+        help="of one worker before the local steps, part of all rounds' (default 3)")  # fmt: skip
     add("--dropout", type=float, default=0.2, help="(default 0.2)")
     add("--lr", type=float, default=2e-3, help="after warm-up (default 0.002)")
     add("--inner-lr", type=float, help="of local steps, whose batches are less (default: --lr)")
