@@ -46,7 +46,9 @@ def start(server, tmp_path):
 
     def start(script, *words, server=server, **env):
         path = tmp_path / "script.py"
-        path.write_text(script)
+        # at once: a fork of the call before may only begin to read it
+        (tmp_path / "new.py").write_text(script)
+        (tmp_path / "new.py").rename(path)
         (tmp_path / "stdin").write_text("some lines\n")
         env = {"PYTHONPATH": str(tmp_path / "lib"), **env}
         with (
