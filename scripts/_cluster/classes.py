@@ -82,10 +82,9 @@ def _run_job(cluster, folder):
     _hadoop(cluster, folder, "fs", "-mkdir", "-p", f"{there}/in")
     _hadoop(cluster, folder, "fs", "-put", folder / "line", f"{there}/in")
     jar = next((cluster.home / "share/hadoop/tools/lib").glob("hadoop-streaming-*.jar"))
-    tell = "{} --add-opens=java.base/java.lang=ALL-UNNAMED -XX:DumpLoadedClassList={}/{}.list"
     heap = {f"mapreduce.{kind}.java.opts": "-Xmx128m" for kind in ("map", "reduce")}
     told = {
-        name: tell.format("-Djava.net.preferIPv4Stack=true", folder, kind)
+        name: f"--add-opens=java.base/java.lang=ALL-UNNAMED {_tell(folder, kind)}"
         for name, kind in ADMIN_OPTIONS.items()
     }
     defined = [word for pair in {**heap, **told}.items() for word in ("-D", "=".join(pair))]
@@ -95,16 +94,22 @@ def _run_job(cluster, folder):
     _hadoop(cluster, folder, "fs", "-rm", "-r", "-skipTrash", there)
 
 
+def _tell(folder, kind):
+    """The option that has a JVM write the list."""
+    return f"-XX:DumpLoadedClassList={folder}/{kind}.list"
+
+
 def _hadoop(cluster, folder, *words):
-    listed = f"-XX:DumpLoadedClassList={folder}/client-{words[0]}.list"
+    env = {"HADOOP_CLIENT_OPTS": _tell(folder, f"client-{words[0]}"), "PATH": os.defpath}
+    _run([cluster.home / "bin" / "hadoop", *words], JOB_SECONDS, env)
+
+
+def _run(command, seconds, env=None):
+    """Raises CalledProcessError, with all that was said, and TimeoutExpired."""
     subprocess.run(
-        [cluster.home / "bin" / "hadoop", *words],
-        env={"HADOOP_CLIENT_OPTS": listed, "PATH": os.defpath},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=JOB_SECONDS,
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds,
         check=True,
-    )
+    )  # fmt: skip
 
 
 def _dump(cluster, folder):
@@ -117,15 +122,10 @@ def _dump(cluster, folder):
     listed = folder / "all"
     # those of class loaders of their own cannot be kept
     listed.write_text("".join(f"{name}\n" for name in names if "source:" not in name))
-    subprocess.run(
-        [
-            f"{cluster.java_home}/bin/java", *java.OPTIONS, "-Xlog:all=error:stdout",
-            "-Xshare:dump", f"-XX:SharedClassListFile={listed}",
-            f"-XX:SharedArchiveFile={folder}/archive", "-cp", all_jars(cluster.dist),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=DUMP_SECONDS,
-        check=True,
-    )  # fmt: skip
+    command = [
+        f"{cluster.java_home}/bin/java", *java.OPTIONS, "-Xlog:all=error:stdout", "-Xshare:dump",
+        f"-XX:SharedClassListFile={listed}", f"-XX:SharedArchiveFile={folder}/archive",
+        "-cp", all_jars(cluster.dist),
+    ]  # fmt: skip
+    _run(command, DUMP_SECONDS)
     (folder / "archive").rename(archive(cluster))

@@ -100,11 +100,10 @@ def _java(cluster, kind):
 def _environment(cluster):
     """Chosen, not inherited: a container must not depend on the shell that started the cluster."""
     name, _, value = cluster.mark.partition("=")
-    jars = classes.all_jars(cluster.dist)
     zone = {"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}
     return {
         name: value,
-        "CLASSPATH": f"{jars}:{cluster.conf}:{cluster.dist}/web",
+        "CLASSPATH": f"{classes.all_jars(cluster.dist)}:{cluster.conf}:{cluster.dist}/web",
         "HADOOP_CONF_DIR": str(cluster.conf),
         "HADOOP_HOME": str(cluster.home),
         "HOME": str(Path.home()),

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.hadoop
 
 HERE = Path(__file__).parent
 BLOCK = 65536
-BLOCKS = 3
+BLOCKS = 12
 
 
 def daemons_of(folder):
@@ -99,30 +99,41 @@ def test_second_up_says_already_running(cluster):
 
 @pytest.fixture(scope="module")
 def word_count(cluster, tmp_path_factory):
-    """mrjob's word count over a file of some blocks: the text, the counts, the number of maps."""
+    """mrjob's word count over a file of many blocks: the text, the counts, what Hadoop said."""
     text = (Path(__file__).parents[2] / "LICENSE").read_text()
     text = (text * (BLOCK * BLOCKS // len(text) + 1))[: BLOCK * BLOCKS]
     local = tmp_path_factory.mktemp("words") / "text"
     local.write_text(text)
     target = f"{cluster.namenode}/tmp/words-{os.getpid()}"
-    cluster.run("hdfs", "dfs", "-D", f"dfs.blocksize={BLOCK}", "-put", str(local), target)
+    # one copy of each block: a task placed at random would find it there one time in three
+    blocks = ["-D", f"dfs.blocksize={BLOCK}", "-D", "dfs.replication=1"]
+    cluster.run("hdfs", "dfs", *blocks, "-put", str(local), target)
     command = [sys.executable, HERE / "mr_word_count.py", "-r", "hadoop", target]
+    # small, for all to find a place at once; a speculative attempt has to run away from its block
+    maps = ["-D", "mapreduce.map.memory.mb=512", "-D", "mapreduce.map.java.opts=-Xmx200m"]
+    maps += ["-D", "mapreduce.map.speculative=false"]
     done = subprocess.run(
-        [*command, "--python-bin", sys.executable],
+        [*command, "--python-bin", sys.executable, *maps],
         env=cluster.env,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     counts = dict(line.split("\t") for line in done.stdout.splitlines())
-    launched = int(re.search(r"Launched map tasks=(\d+)", done.stderr)[1])
-    return text, {json.loads(word): int(count) for word, count in counts.items()}, launched
+    return text, {json.loads(word): int(count) for word, count in counts.items()}, done.stderr
 
 
 def test_mrjob_counts_words(word_count):
-    text, counts, launched = word_count
+    text, counts, _ = word_count
     assert counts == collections.Counter(text.split())
+
+
+def test_maps_run_where_their_blocks_are(word_count):
+    said = word_count[2]
+    local = int(re.search(r"Data-local map tasks=(\d+)", said)[1])
+    launched = int(re.search(r"Launched map tasks=(\d+)", said)[1])
     assert launched >= BLOCKS
+    assert local >= 0.9 * launched
 
 
 def test_container_over_its_memory_is_killed(cluster, tmp_path):
@@ -142,9 +153,8 @@ def test_logs_shows_what_a_container_said(cluster, tmp_path):
     name = f"said-{os.getpid()}"
     put_line(cluster, name, tmp_path)
     script = tmp_path / "say.sh"
-    script.write_text(
-        "echo grüße from $LANG >&2\ngrep -o classes-.*jsa /proc/$PPID/maps >&2\ncat\n"
-    )
+    mapped = "grep -o -m 1 'classes-.*jsa' /proc/$PPID/maps"
+    script.write_text(f"echo grüße from $LANG, maps $({mapped}) >&2\ncat\n")
     done = subprocess.run(
         streaming(f"sh {script}", name), env=cluster.env, capture_output=True, text=True
     )
@@ -152,7 +162,8 @@ def test_logs_shows_what_a_container_said(cluster, tmp_path):
     app = re.search(r"application_\d+_\d+", done.stderr)[0]
     shown = run_script(cluster.folder, "logs", app)
     assert "grüße from C.UTF-8" in shown.stdout
-    assert re.search(r"classes-\w+\.jsa", shown.stdout)  # its JVM had not to load Hadoop's classes
+    # its JVM had not to load Hadoop's classes
+    assert re.search(r", maps classes-\w+\.jsa\n", shown.stdout)
 
 
 def test_others_have_no_permission(cluster):

@@ -93,9 +93,9 @@ def test_gradients(cluster, places, digits, tmp_path):
 def test_kmeans(cluster, places, digits, tmp_path):
     np.savetxt(tmp_path / "start.csv", digits[:3], delimiter=",")
     name, start = "mr_kmeans.py", tmp_path / "start.csv"
-    options = ["--rounds", 1, "--tolerance", -1]
+    options = ["--rounds", 2, "--tolerance", -1]
     inline, there = both_states(
-        cluster, name, places(csv_lines(digits)), "--centres", start, *options, rounds=1
+        cluster, name, places(csv_lines(digits)), "--centres", start, *options, rounds=2
     )
     assert not np.allclose(inline, digits[:3], atol=0.01)
     np.testing.assert_allclose(there, inline, rtol=1e-12)
