@@ -120,13 +120,13 @@ class Staging:
 
     def read_reduced(self) -> dict[str, bytes]:
         """What reducers made, by the names of the groups; files in the making left out."""
-        entries = [entry for entry in self._list("reduced") if not entry.name.startswith(".")]
+        entries = self._list("reduced")
         found = map_parallel(storage.read_bytes, [entry.uri for entry in entries])
         return {entry.name: data for entry, data in zip(entries, found, strict=True)}
 
     def list_reduced(self) -> list[str]:
         """The names of the groups of which reducers made something, in order."""
-        return sorted(e.name for e in self._list("reduced") if not e.name.startswith("."))
+        return sorted(entry.name for entry in self._list("reduced"))
 
     def clear_reduced(self) -> None:
         """Throw away what reducers of an earlier run made: its groups may be others."""
@@ -196,8 +196,10 @@ class Staging:
         return self._identity is None or self.read_identity() == self._identity
 
     def _list(self, name: str) -> list[Any]:
+        """What is in a folder, without files that an attempt just writes (``.*.tmp``)."""
         folder = self.folder(name)
-        return self._storage.ls(folder) if self._storage.stat(folder) else []
+        entries = self._storage.ls(folder) if self._storage.stat(folder) else []
+        return [entry for entry in entries if not entry.name.startswith(".")]
 
     def _read_all(self, name: str, where: Any) -> list[dict[str, Any]]:
         uris = [where(entry) for entry in self._list(name)]

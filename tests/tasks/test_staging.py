@@ -93,6 +93,18 @@ def test_last_words(staging):
     assert staging.errors() == []
 
 
+def test_words_that_are_just_being_written_are_not_read(staging):
+    """The driver looks while attempts write."""
+    staging.report_error("attempt_1", ModelError("broken"))
+    for name in "errors", "seconds", "reduced":
+        storage.write_bytes(staging.folder(name, ".0123456789abcdef.tmp"), b"")
+    assert [words["message"] for words in staging.errors()] == ["broken"]
+    assert staging.told() == {"attempt_1"}
+    assert staging.seconds() == []
+    assert staging.list_reduced() == []
+    assert staging.read_reduced() == {}
+
+
 def test_names_that_are_not_unicode(staging):
     staging.report_error("attempt", ValueError("a\udcff"))
     assert staging.errors()[0]["message"] == "ValueError: a\udcff"
