@@ -117,3 +117,17 @@ def test_what_predicts_does_not_import_what_trains_together():
     code = f"{modules}; print({heavy} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_reducers_do_without_torch():
+    """It takes a second of each; those of metrics have to merge tensors."""
+    jobs = "mrmodel.jobs.mr_train:MRGradient", "mrmodel.jobs.mr_aggregate:MRAggregate"
+    code = f"""
+import sys
+from mrmodel.jobs.mr_predict import load_dotted
+import mrmodel.tasks.reduce
+for job in {jobs}:
+    load_dotted(load_dotted(job).REDUCE)
+print("torch" in sys.modules)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -17,7 +17,7 @@ from mrmodel.models import code as user_code
 from mrmodel.models import importing, reference
 from mrmodel.models.weights import hash_weights, resolve_weights
 from mrmodel.specs import ModelSpec
-from mrmodel.tasks.model import import_paths
+from mrmodel.tasks.code import import_paths
 from mrmodel.tasks.spec import TaskEnsemble, TaskMember, TaskModel
 
 # classes that have no columns of their own to say; any other base may

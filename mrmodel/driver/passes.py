@@ -27,7 +27,8 @@ from mrmodel.specs import DataSpec, ExecutionSpec
 from mrmodel.tasks.reduce import read_reduced
 from mrmodel.tasks.spec import TaskData, TaskModel, TaskSpec, Training, encode_schema
 from mrmodel.tasks.staging import Staging
-from mrmodel.training.gradients import TALLY, Tally, bucket_count
+from mrmodel.training.buckets import TALLY, Tally
+from mrmodel.training.gradients import bucket_count
 from mrmodel.training.module import Trainable
 from mrmodel.units import parse_size
 

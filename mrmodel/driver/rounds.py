@@ -18,8 +18,9 @@ from mrmodel.errors import JobError, TooManyBadRowsError
 from mrmodel.tasks.gauge import name_of
 from mrmodel.tasks.spec import LocalSteps, Training
 from mrmodel.training import optimizers
+from mrmodel.training.buckets import Tally
 from mrmodel.training.checkpoints import INNER, Checkpoint
-from mrmodel.training.gradients import Tally, check_dtypes, set_gradients
+from mrmodel.training.gradients import check_dtypes, set_gradients
 from mrmodel.units import parse_min_shards
 
 _SHOWN = 3

@@ -19,7 +19,7 @@ from mrmodel.errors import InterruptedJobError, UsageError
 from mrmodel.models.loading import build_late
 from mrmodel.models.weights import read_state_dict
 from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec, TrainSpec
-from mrmodel.tasks.model import import_paths
+from mrmodel.tasks.code import import_paths
 from mrmodel.training import compression
 from mrmodel.training.checkpoints import Checkpoint, Checkpoints
 from mrmodel.training.module import Trainable, load_trainable

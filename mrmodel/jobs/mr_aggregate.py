@@ -6,15 +6,13 @@ On the nodes this file is mapper and reducer. What goes between them is bytes (`
 from __future__ import annotations
 
 from mrmodel.jobs.mr_evaluate import MRReduced
-from mrmodel.tasks.aggregate import AggregateTask, aggregate
-from mrmodel.tasks.run import sending
 
 
 class MRAggregate(MRReduced):
     """The job: a record per shard and bucket of groups, a part file per bucket."""
 
-    NEW_TASK = staticmethod(sending(AggregateTask))
-    REDUCE = staticmethod(aggregate)
+    TASK = "mrmodel.tasks.aggregate:AggregateTask"
+    REDUCE = "mrmodel.tasks.bucket_parts:aggregate"
 
 
 if __name__ == "__main__":

@@ -5,24 +5,22 @@ On the nodes this file is mapper and reducer. What goes between them is bytes (`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mrjob.step import MRStep
 
-from mrmodel.jobs.mr_predict import MRPredict
-from mrmodel.metrics.results import group_json
-from mrmodel.tasks.evaluate import EvaluateTask
-from mrmodel.tasks.run import reduce_as_process, reduce_in_process, sending
+from mrmodel.jobs.mr_predict import MRPredict, load_dotted
+from mrmodel.tasks.run import NewTask, reduce_as_process, reduce_in_process, sending
 from mrmodel.tensors.wire import PARTITIONER
 
 
 class MRReduced(MRPredict):
-    """A job whose reducers make one file of each group: ``REDUCE`` does, of the group's values in
-    the order of their shards."""
+    """A job whose reducers make one file of each group: what ``REDUCE`` names does, of the group's
+    values in the order of their shards."""
 
-    REDUCE: Callable[[Iterable[bytes]], bytes]
+    REDUCE: str
 
     def steps(self) -> list[MRStep]:
         return [MRStep(mapper=self.mapper, reducer=self.reducer)]
@@ -34,10 +32,14 @@ class MRReduced(MRPredict):
     def run_reducer(self, step_num: int = 0) -> None:
         """Run one reduce task."""
         spec_file = Path(self.options.task_spec)
+        reduce = load_dotted(self.REDUCE)
         if self.is_in_process():
-            reduce_in_process(spec_file, self.stdin, self.stderr, self.REDUCE)
+            reduce_in_process(spec_file, self.stdin, self.stderr, reduce)
         else:
-            reduce_as_process(spec_file, self.REDUCE)
+            reduce_as_process(spec_file, reduce)
+
+    def new_task(self) -> NewTask:
+        return sending(super().new_task())
 
     def sort_values(self) -> bool:
         """By whole lines, where mrjob sorts; Hadoop sorts by the bytes of the key."""
@@ -51,8 +53,8 @@ class MREvaluate(MRReduced):
     """The job: one map task per shard, one record per shard and group to the reducers. Subclass
     it in a script to fix what the options would say, as with `MRPredict`."""
 
-    NEW_TASK = staticmethod(sending(EvaluateTask))
-    REDUCE = staticmethod(group_json)
+    TASK = "mrmodel.tasks.evaluate:EvaluateTask"
+    REDUCE = "mrmodel.metrics.results:group_json"
     DRIVER = "mrmodel.driver.script:run_evaluate_script"
     LABEL: str | None = None
     PREDICTION: str | None = None

@@ -6,13 +6,12 @@ All rounds of ``mrmodel train --sync allreduce`` are one such job.
 from __future__ import annotations
 
 from mrmodel.jobs.mr_predict import MRPredict
-from mrmodel.tasks.gang import gang_task
 
 
 class MRGang(MRPredict):
     """The job: a map task per worker, and nothing to reduce."""
 
-    NEW_TASK = staticmethod(gang_task)
+    TASK = "mrmodel.tasks.gang:gang_task"
 
 
 if __name__ == "__main__":

@@ -16,8 +16,7 @@ from typing import Any
 from mrjob.job import MRJob
 from mrjob.step import MRStep
 
-from mrmodel.tasks.predict import predict_task
-from mrmodel.tasks.run import run_as_process, run_in_process
+from mrmodel.tasks.run import NewTask, run_as_process, run_in_process
 
 RUNNERS = {
     "inline": "mrmodel.runners.inline:InlineRunner",
@@ -37,8 +36,9 @@ class MRPredict(MRJob):
     WEIGHTS: str | None = None
     INPUTS: str | None = None
     KEEP: str | None = None
-    NEW_TASK = staticmethod(predict_task)
-    DRIVER = "mrmodel.driver.script:run_script"  # named, not imported: nodes have no use for it
+    # named, not imported: no process needs all of them
+    TASK = "mrmodel.tasks.predict:predict_task"
+    DRIVER = "mrmodel.driver.script:run_script"
 
     def configure_args(self) -> None:
         super().configure_args()
@@ -71,9 +71,13 @@ class MRPredict(MRJob):
         spec_file = Path(self.options.task_spec)
         files = self.options.files_by_split
         if self.is_in_process():
-            run_in_process(spec_file, self.stdin, self.stdout, self.stderr, self.NEW_TASK)
+            run_in_process(spec_file, self.stdin, self.stdout, self.stderr, self.new_task())
         else:
-            run_as_process(spec_file, Path(files) if files else None, self.NEW_TASK)
+            run_as_process(spec_file, Path(files) if files else None, self.new_task())
+
+    def new_task(self) -> NewTask:
+        """What makes the tasks of this job."""
+        return load_dotted(self.TASK)
 
     def is_in_process(self) -> bool:
         """Whether the runner's process is the task's (the inline runner)."""

@@ -11,9 +11,6 @@ from typing import Any
 
 from mrmodel.jobs.mr_evaluate import MRReduced
 from mrmodel.jobs.mr_predict import MRPredict
-from mrmodel.tasks.local_steps import training_task
-from mrmodel.tasks.run import sending
-from mrmodel.training.gradients import add_up
 
 # fields of `TrainSpec` as options of scripts: what a value is, and what is said of it
 _LEARNING: dict[str, tuple[Callable[[str], Any], str]] = {
@@ -41,8 +38,8 @@ class MRGradient(MRReduced):
     """The job of a round: a record per shard and bucket, and one with the shard's rows and
     loss."""
 
-    NEW_TASK = staticmethod(sending(training_task))
-    REDUCE = staticmethod(add_up)
+    TASK = "mrmodel.tasks.local_steps:training_task"
+    REDUCE = "mrmodel.training.buckets:add_up"
 
 
 class MRTrain(MRPredict):

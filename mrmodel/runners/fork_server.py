@@ -30,7 +30,7 @@ from typing import IO
 
 import numpy as np
 
-_MODULES = ("mrmodel.tasks.run", "mrjob.job")
+_MODULES = ("mrmodel.tasks.run", "mrmodel.tasks.predict", "mrjob.job")
 _LENGTH = 8  # bytes of the length before a request
 _END = 10.0  # seconds for the server to see that it is not needed any more
 

@@ -6,30 +6,24 @@ bucket. What a shard sends is made of its finished part, so that all attempts se
 
 from __future__ import annotations
 
-import io
-import json
 import zlib
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mrmodel import storage
 from mrmodel.shards.shard import Shard
+from mrmodel.tasks.bucket_parts import sent
 from mrmodel.tasks.context import TaskContext
-from mrmodel.tasks.json_rows import json_lines, to_rows
 from mrmodel.tasks.predict import PredictTask
 from mrmodel.tasks.reporter import Reporter
 from mrmodel.tasks.shard_writer import ShardWriter
 from mrmodel.tasks.spec import Grouping, TaskSpec
 from mrmodel.tensors import wire
-from mrmodel.tensors.aggregation import ROWS, finish, parse_aggregation, shrink
+from mrmodel.tensors.aggregation import parse_aggregation, shrink
 from mrmodel.tensors.side_by_side import one_after_another
-
-_ABOUT = b"mrmodel.about"
 
 
 class AggregateTask(PredictTask):
@@ -71,8 +65,7 @@ class AggregateTask(PredictTask):
                  "rows": piece.rows, "format": self._spec.output_format}  # fmt: skip
         for number in np.unique(buckets).tolist():
             chosen = table.filter(pa.array(buckets == number))
-            value = _to_bytes(chosen.replace_schema_metadata({_ABOUT: json.dumps(about)}))
-            self._emit(wire.Record(group_of_bucket(number), shard.key, value))
+            self._emit(wire.Record(wire.group_of_bucket(number), shard.key, sent(chosen, about)))
 
 
 def buckets_of(groups: pa.ChunkedArray, count: int) -> np.ndarray:
@@ -83,52 +76,3 @@ def buckets_of(groups: pa.ChunkedArray, count: int) -> np.ndarray:
     ]
     numbers = np.array([zlib.crc32(text) % count for text in texts], np.int64)
     return numbers[encoded.indices.to_numpy(zero_copy_only=False)]
-
-
-def group_of_bucket(number: int) -> bytes:
-    """The group under which bucket `number` travels."""
-    return number.to_bytes(wire.GROUP_BYTES, "big")
-
-
-def aggregate(values: Iterable[bytes]) -> bytes:
-    """The part file of a bucket, of which `values` are what the shards sent."""
-    tables = sorted((pa.ipc.open_stream(v).read_all() for v in values), key=_place)
-    about = _about(tables[0])
-    how, plain = (
-        parse_aggregation(about["aggregate"]),
-        [t.replace_schema_metadata() for t in tables],
-    )
-    table = finish(plain, how, about["by"], about["keep"])
-    # what fields carry is between mappers and reducers
-    table = pa.table(table.columns, names=table.schema.names)
-    if about["models"] > 1 and how.name != "topk":
-        table = _count_rows(table, about["models"])
-    if about["format"] == "jsonl":
-        batches = table.combine_chunks().to_batches()
-        return b"".join(json_lines(to_rows(batch)) for batch in batches)
-    file = io.BytesIO()
-    pq.write_table(table, file)
-    return file.getvalue()
-
-
-def _count_rows(table: pa.Table, models: int) -> pa.Table:
-    """`table` with the number of rows, not that of the predictions of all `models`."""
-    at = table.schema.get_field_index(ROWS)
-    return table.set_column(at, ROWS, pc.divide(table.column(at), models))
-
-
-def _about(table: pa.Table) -> dict[str, Any]:
-    return json.loads(table.schema.metadata[_ABOUT])
-
-
-def _place(table: pa.Table) -> tuple[str, int, list[int]]:
-    """Where in the input a shard's rows begin."""
-    about = _about(table)
-    return (*about["at"], about["rows"] or [0, 0])
-
-
-def _to_bytes(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue()

@@ -19,8 +19,8 @@ import torch.distributed as dist
 
 from mrmodel.errors import JobError, LedgerError, TooManyBadRowsError
 from mrmodel.models.weights import read_state_dict
-from mrmodel.tasks import model as task_model
 from mrmodel.tasks.ahead import ahead
+from mrmodel.tasks.code import reach_code, weights_of
 from mrmodel.tasks.memory import room_for_step
 from mrmodel.tasks.reporter import Reporter
 from mrmodel.tasks.row_cache import RowCache
@@ -100,8 +100,8 @@ class GangTraining:
     def _load(self) -> None:
         training, spec = self._training, self._spec.task_model.model
         torch.manual_seed(training.seed)
-        ref = task_model.reach_code(self._spec.task_model)
-        weights = task_model.weights_of(self._spec.task_model)
+        ref = reach_code(self._spec.task_model)
+        weights = weights_of(self._spec.task_model)
         self._model: Trainable = load_trainable(
             ref,
             model_args=spec.args,

@@ -19,12 +19,13 @@ from mrmodel import storage
 from mrmodel.errors import JobError, MrmodelError
 from mrmodel.models.adapters import pick_device
 from mrmodel.shards.shard import Shard
-from mrmodel.tasks import model as task_model
 from mrmodel.tasks.bad_rows import BadRows
 from mrmodel.tasks.clock import Clock
+from mrmodel.tasks.code import reach_code
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.gauge import name_of
 from mrmodel.tasks.memory import free_cached_memory, is_out_of_memory
+from mrmodel.tasks.model import set_threads
 from mrmodel.tasks.pulse import Pulse, pulse_of
 from mrmodel.tasks.reporter import Reporter
 from mrmodel.tasks.spec import TaskSpec, Training
@@ -32,8 +33,9 @@ from mrmodel.tasks.staging import Staging
 from mrmodel.tasks.windows import read_windows
 from mrmodel.tensors import wire
 from mrmodel.tensors.columns import to_batch
+from mrmodel.training.buckets import TALLY, Tally
 from mrmodel.training.devices import same_bits
-from mrmodel.training.gradients import TALLY, BufferWays, Tally, gradient_buckets
+from mrmodel.training.gradients import BufferWays, gradient_buckets
 from mrmodel.training.module import Trainable, load_trainable
 
 PHASES = ("load", "read", "compute", "send")
@@ -162,10 +164,10 @@ class GradientTask:
     def _loaded(self) -> Trainable:
         if self._model is None:
             threads = self._spec.threads or self.context.vcores or os.cpu_count() or 1
-            task_model.set_threads(threads)
+            set_threads(threads)
             spec = self._spec.task_model.model
             self._model = load_trainable(
-                task_model.reach_code(self._spec.task_model),
+                reach_code(self._spec.task_model),
                 model_args=spec.args,
                 state=safetensors.torch.load(storage.read_bytes(self.training.weights)),
                 inputs=self._data.inputs,

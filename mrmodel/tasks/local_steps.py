@@ -31,8 +31,9 @@ from mrmodel.tasks.pulse import Pulse
 from mrmodel.tasks.roll_call import RollCall
 from mrmodel.tasks.spec import LocalSteps, TaskSpec
 from mrmodel.training import optimizers, trees
+from mrmodel.training.buckets import Tally
 from mrmodel.training.compression import feed_back
-from mrmodel.training.gradients import Tally, flat_gradients, parameters_of
+from mrmodel.training.gradients import flat_gradients, parameters_of
 from mrmodel.training.module import Trainable
 
 

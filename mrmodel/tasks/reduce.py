@@ -8,8 +8,8 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 
 from mrmodel.errors import MrmodelError
-from mrmodel.tasks import model as task_model
 from mrmodel.tasks.clock import Clock
+from mrmodel.tasks.code import reach_code
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.pulse import Pulse, pulse_of
 from mrmodel.tasks.reporter import Reporter
@@ -38,7 +38,7 @@ def reduce_groups(
     attempt = f"{context.attempt}-{os.getpid()}"
     try:
         with pulse_of(spec, staging, attempt, reporter) as pulse:
-            task_model.reach_code(spec.task_model)
+            reach_code(spec.task_model)
             begun, clock, first = time.time(), Clock(PHASES), b""
             for group, found in wire.grouped(clock.each("receive", records)):
                 first = first or group

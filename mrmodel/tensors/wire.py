@@ -48,6 +48,11 @@ def group_of(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()[:GROUP_BYTES]
 
 
+def group_of_bucket(number: int) -> bytes:
+    """The group under which bucket `number` travels."""
+    return number.to_bytes(GROUP_BYTES, "big")
+
+
 def raw(record: Record) -> bytes:
     """`record` as Hadoop takes it."""
     key = record.group + bytes.fromhex(record.shard)

@@ -7,9 +7,7 @@ the number of rows.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,51 +15,11 @@ import numpy as np
 import torch
 
 from mrmodel.errors import UsageError
-from mrmodel.tensors.wire import GROUP_BYTES
-from mrmodel.training.compression import decompress, is_compressed
+from mrmodel.tensors.wire import group_of_bucket
+from mrmodel.training.buckets import bucket_of, numbers_of
 
 BUCKET_BYTES = 8 << 20
-# after all buckets, which are numbered from 0
-TALLY = b"\xff" * GROUP_BYTES
-_KIND_BYTES = 3
 _DTYPES = {torch.float32: "<f4", torch.float64: "<f8"}
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What was read: `rows` that were good, the sum of their `loss`, rows that were `bad`, and of
-    how many `shards`; `late` are the keys of those of them that a round went on without; `bytes` is
-    the size of all the buckets that were sent."""
-
-    rows: int = 0
-    loss: float = 0.0
-    bad: int = 0
-    shards: int = 0
-    late: tuple[str, ...] = ()
-    bytes: int = 0
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.rows + other.rows,
-            self.loss + other.loss,
-            self.bad + other.bad,
-            self.shards + other.shards,
-            self.late + other.late,
-            self.bytes + other.bytes,
-        )
-
-    def to_bytes(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Tally:
-        told = json.loads(data)
-        return cls(**{**told, "late": tuple(told["late"])})
-
-
-def group_of_bucket(number: int) -> bytes:
-    """The group under which bucket `number` travels."""
-    return number.to_bytes(GROUP_BYTES, "big")
 
 
 def parameters_of(module: torch.nn.Module) -> list[torch.nn.Parameter]:
@@ -107,13 +65,12 @@ def gradient_buckets(
     """(group, value) for each bucket of the gradients that `module` has (zeros where it has none),
     or of what they are `packed` to, and of the `ways` of its buffers.
 
-    A value is the name of a dtype, three bytes, and the numbers, little-endian; or what
-    `compression.compress` makes of a bucket.
+    A value is what `buckets.bucket_of` makes of the numbers, or `compression.compress`.
     """
     if packed is None:
-        packed = [_packed(_DTYPES[one.dtype], one.numpy()) for one in flat_gradients(module)]
+        packed = [bucket_of(_DTYPES[one.dtype], one.numpy()) for one in flat_gradients(module)]
     # never compressed: they are few, and some of them count
-    rest = [_packed(_DTYPES[one.dtype], one.numpy()) for one in _buckets(ways)]
+    rest = [bucket_of(_DTYPES[one.dtype], one.numpy()) for one in _buckets(ways)]
     for number, value in enumerate([*packed, *rest]):
         yield group_of_bucket(number), value
 
@@ -138,7 +95,7 @@ def set_gradients(module: torch.nn.Module, sums: dict[bytes, bytes], rows: int) 
     moves = [torch.zeros(one.numel(), dtype=torch.float64) for one in buffers]
     layout = [(means, parts) for means in (trained, moves) for parts in _layout(means)]
     for number, (means, parts) in enumerate(layout):
-        flat = torch.from_numpy(_numbers(sums[group_of_bucket(number)]).copy())
+        flat = torch.from_numpy(numbers_of(sums[group_of_bucket(number)]).copy())
         flat = flat.double().div_(rows)
         at = 0
         for i, begin, end in parts:
@@ -171,36 +128,6 @@ def bucket_count(module: torch.nn.Module) -> int:
 
 def _empty(sizes: Sequence[tuple[torch.dtype, int]]) -> list[torch.Tensor]:
     return [torch.empty(n, dtype=dtype, device="meta") for dtype, n in sizes]
-
-
-def add_up(values: Iterable[bytes]) -> bytes:
-    """The sum of buckets, or of tallies, in the order in which they come. Numbers are added in
-    double precision."""
-    kind, total, tally = "", None, Tally()
-    for value in values:
-        if value.startswith(b"{"):
-            tally = tally + Tally.from_bytes(value)
-            continue
-        part = _weighed(value) if is_compressed(value) else _numbers(value)
-        kind = kind or part.dtype.str
-        total = part.astype(np.float64) if total is None else np.add(total, part, out=total)
-    return tally.to_bytes() if total is None else _packed(kind, total)
-
-
-def _weighed(value: bytes) -> np.ndarray:
-    """The numbers of a compressed bucket in double precision, times its rows."""
-    numbers, rows = decompress(value)
-    return numbers.astype(np.float64) * rows
-
-
-def _numbers(value: bytes) -> np.ndarray:
-    """The numbers of a bucket, where they lie."""
-    return np.frombuffer(value, value[:_KIND_BYTES].decode(), offset=_KIND_BYTES)
-
-
-def _packed(kind: str, numbers: np.ndarray) -> bytes:
-    """A bucket of `numbers`, as `kind`."""
-    return b"".join((kind.encode(), numbers.astype(kind, copy=False)))
 
 
 def _layout(flats: Sequence[torch.Tensor]) -> Iterator[list[tuple[int, int, int]]]:

@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from mrmodel.jobs.mr_train import MRGradient
+from mrmodel.training.buckets import add_up
 from mrmodel.training.gradients import BUCKET_BYTES
 
 TIMES = 15  # in a repeat; their median counts
@@ -37,7 +37,7 @@ def measure(shards: int, bucket_bytes: int = BUCKET_BYTES, times: int = TIMES) -
         for target, source in zip(targets, sources, strict=True):
             np.copyto(target, source)
 
-    seconds = [(_timed(lambda: MRGradient.REDUCE(values)), _timed(copy)) for _ in range(times)]
+    seconds = [(_timed(lambda: add_up(values)), _timed(copy)) for _ in range(times)]
     add, copied = (median(column) for column in zip(*seconds, strict=True))
     return Added(shards, sum(map(len, values)), add, copied)
 

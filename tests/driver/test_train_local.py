@@ -11,7 +11,8 @@ import torch
 
 from mrmodel.errors import JobError
 from mrmodel.shards.shard import Shard
-from mrmodel.training.compression import decompress, feed_back
+from mrmodel.training.buckets import decompress
+from mrmodel.training.compression import feed_back
 from tests.driver.helpers import Listener, names
 
 from .test_train import MODEL, ROWS, go, lake, table, weights  # noqa: F401 fixtures

@@ -12,7 +12,7 @@ import torch
 from mrmodel.driver.passes import _check_late
 from mrmodel.errors import LedgerError, UsageError
 from mrmodel.shards.shard import Piece, Shard
-from mrmodel.training.gradients import Tally
+from mrmodel.training.buckets import Tally
 from tests.driver.helpers import Listener
 
 from .test_train import go, lake, table, weights  # noqa: F401 fixtures

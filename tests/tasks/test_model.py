@@ -7,7 +7,8 @@ import zipfile
 import pytest
 
 from mrmodel.specs import ModelSpec
-from mrmodel.tasks.model import CODE_ZIP, import_paths, load
+from mrmodel.tasks.code import CODE_ZIP, import_paths
+from mrmodel.tasks.model import load
 from mrmodel.tasks.spec import TaskModel
 
 MODEL = """

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mrmodel.training.compression import CHUNK, DTYPES, compress, decompress, feed_back
-from mrmodel.training.compression import is_compressed as is_ours
+from mrmodel.training.buckets import CHUNK, decompress
+from mrmodel.training.buckets import is_compressed as is_ours
+from mrmodel.training.compression import DTYPES, compress, feed_back
 
 SIZES = {"none": 0, "one": 1, "a chunk": CHUNK, "more": 2 * CHUNK + 5}
 

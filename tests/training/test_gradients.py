@@ -5,15 +5,13 @@ import pytest
 import torch
 
 from mrmodel.errors import UsageError
+from mrmodel.tensors.wire import group_of_bucket
 from mrmodel.training import gradients
+from mrmodel.training.buckets import TALLY, Tally, add_up
 from mrmodel.training.gradients import (
-    TALLY,
-    Tally,
-    add_up,
     bucket_count,
     check_dtypes,
     gradient_buckets,
-    group_of_bucket,
     set_gradients,
 )
 
