@@ -11,6 +11,7 @@ from typing import Any
 
 from mrjob.step import MRStep
 
+from mrmodel.imports import quick_imports
 from mrmodel.jobs.mr_predict import MRPredict, load_dotted
 from mrmodel.tasks.run import NewTask, reduce_as_process, reduce_in_process, sending
 from mrmodel.tensors.wire import PARTITIONER
@@ -32,11 +33,12 @@ class MRReduced(MRPredict):
     def run_reducer(self, step_num: int = 0) -> None:
         """Run one reduce task."""
         spec_file = Path(self.options.task_spec)
-        reduce = load_dotted(self.REDUCE)
         if self.is_in_process():
-            reduce_in_process(spec_file, self.stdin, self.stderr, reduce)
-        else:
-            reduce_as_process(spec_file, reduce)
+            reduce_in_process(spec_file, self.stdin, self.stderr, load_dotted(self.REDUCE))
+            return
+        with quick_imports():
+            reduce = load_dotted(self.REDUCE)
+        reduce_as_process(spec_file, reduce)
 
     def new_task(self) -> NewTask:
         return sending(super().new_task())

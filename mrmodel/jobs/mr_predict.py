@@ -16,6 +16,7 @@ from typing import Any
 from mrjob.job import MRJob
 from mrjob.step import MRStep
 
+from mrmodel.imports import quick_imports
 from mrmodel.tasks.run import NewTask, run_as_process, run_in_process
 
 RUNNERS = {
@@ -72,8 +73,10 @@ class MRPredict(MRJob):
         files = self.options.files_by_split
         if self.is_in_process():
             run_in_process(spec_file, self.stdin, self.stdout, self.stderr, self.new_task())
-        else:
-            run_as_process(spec_file, Path(files) if files else None, self.new_task())
+            return
+        with quick_imports():
+            new_task = self.new_task()
+        run_as_process(spec_file, Path(files) if files else None, new_task)
 
     def new_task(self) -> NewTask:
         """What makes the tasks of this job."""

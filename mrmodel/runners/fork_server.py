@@ -30,6 +30,8 @@ from typing import IO
 
 import numpy as np
 
+from mrmodel.imports import quick_imports
+
 _MODULES = ("mrmodel.tasks.run", "mrmodel.tasks.predict", "mrjob.job")
 _LENGTH = 8  # bytes of the length before a request
 _END = 10.0  # seconds for the server to see that it is not needed any more
@@ -249,8 +251,9 @@ def _end(code: int) -> None:
 def main() -> None:
     """Be the server that `ForkServer` has started, and then one of its forks."""
     channel = socket.socket(fileno=int(sys.argv[1]))
-    for name in _MODULES:
-        import_module(name)
+    with quick_imports():
+        for name in _MODULES:
+            import_module(name)
     request = _serve(channel)
     if request is not None:
         _end(_exit_code(request))

@@ -16,6 +16,7 @@ from typing import IO, Protocol
 
 from mrmodel import storage
 from mrmodel.errors import JobError, MrmodelError
+from mrmodel.imports import quick_end
 from mrmodel.shards.shard import Piece, Shard
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.drain import Drain
@@ -120,6 +121,8 @@ def _as_process(spec_file: Path) -> Iterator[tuple[TaskSpec, TaskContext, IO[byt
         except MrmodelError as error:
             print(f"mrmodel: {error.message}\n{error.detail}".rstrip(), file=sys.stderr)
             sys.exit(1)
+        finally:
+            quick_end()
 
 
 def _nobody_asks(share: float) -> None:
