@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.machinery
 import importlib.util
 import io
+import marshal
 import sysconfig
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +20,8 @@ from mrmodel.models.reference import ModelRef, find_module, parse_source
 
 _OWN_PACKAGES = ("mrmodel", "mrjob")
 _NOT_NEEDED = ("mrjob/examples/",)
+# by tasks
+_NOT_IMPORTED = ("mrmodel/cli/", "mrmodel/driver/", "mrmodel/runners/", "mrjob/tools/")
 _ARCHIVES = (".zip", ".whl", ".egg")
 # the first date that a zip can hold
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -68,8 +72,10 @@ def in_places(bundles: Mapping[str, bytes]) -> CodeBundle:
     return _bundle(contents)
 
 
+@functools.cache  # every round of training is a job that needs it
 def package_zip() -> CodeBundle:
-    """mrmodel and mrjob from where they are installed, so that nodes need neither."""
+    """mrmodel and mrjob from where they are installed, so that nodes need neither. What tasks
+    import is there compiled, too, for nodes with the Python of this machine; others pass it by."""
     contents: dict[str, bytes] = {}
     for package in _OWN_PACKAGES:
         spec = importlib.util.find_spec(package)
@@ -78,7 +84,18 @@ def package_zip() -> CodeBundle:
         root = Path(next(iter(spec.submodule_search_locations)))
         needed = (entry for entry in _tree(root) if not entry[0].startswith(_NOT_NEEDED))
         contents.update((name, path.read_bytes()) for name, path in needed)
-    return _bundle(contents)
+    imported = (n for n in contents if n.endswith(".py") and not n.startswith(_NOT_IMPORTED))
+    compiled = {f"{name}c": _compiled(name, contents[name]) for name in imported}
+    return _bundle({**contents, **compiled})
+
+
+def _compiled(name: str, source: bytes) -> bytes:
+    """The contents of the .pyc file beside the module `name`: what PEP 552 calls unchecked, since
+    source and code come in one file."""
+    code = marshal.dumps(compile(source, name, "exec", dont_inherit=True))
+    flags = 1  # hash-based
+    head = importlib.util.MAGIC_NUMBER + flags.to_bytes(4, "little")
+    return head + importlib.util.source_hash(source) + code
 
 
 def is_installed(path: Path) -> bool:

@@ -136,19 +136,46 @@ def test_installed_is_told_by_place(tmp_path):
     assert not is_installed(tmp_path / "x.py")
 
 
-def test_mrmodel_and_mrjob_run_from_the_zip_alone(tmp_path):
-    bundle = package_zip()
-    assert bundle.data == package_zip().data
-    assert not any("__pycache__" in name or name.endswith(".pyc") for name in bundle.names)
-    (tmp_path / "own.zip").write_bytes(bundle.data)
-    code = "import mrmodel.errors, mrjob.job; print(mrmodel.__file__, mrjob.__file__)"
-    env = {"PYTHONPATH": str(tmp_path / "own.zip")}
-    out = subprocess.run(
+def run_from_zip(folder, data, code):
+    """What `code` prints to a Python that has mrmodel and mrjob from the zip `data` alone."""
+    (folder / "own.zip").write_bytes(data)
+    return subprocess.run(
         [sys.executable, "-c", code],
-        cwd=tmp_path,  # python -c looks in the current folder first
-        env=env,
+        cwd=folder,  # python -c looks in the current folder first
+        env={"PYTHONPATH": str(folder / "own.zip")},
         capture_output=True,
         text=True,
         check=True,
-    )
-    assert out.stdout.count("own.zip") == 2
+    ).stdout
+
+
+def test_mrmodel_and_mrjob_run_from_the_zip_alone(tmp_path):
+    bundle = package_zip()
+    assert bundle.data == package_zip.__wrapped__().data
+    assert not any("__pycache__" in name for name in bundle.names)
+    code = "import mrmodel.errors, mrjob.job; print(mrmodel.__file__, mrjob.__file__)"
+    assert run_from_zip(tmp_path, bundle.data, code).count("own.zip") == 2
+
+
+FAILING = """
+import traceback, mrmodel.tasks.run as run
+print(run.__file__)
+try:
+    run.shard_of_split(None, {})
+except AttributeError:
+    traceback.print_exc(file=__import__("sys").stdout)"""
+
+
+def test_tasks_need_not_compile_what_is_sent(tmp_path):
+    out = run_from_zip(tmp_path, package_zip().data, FAILING)
+    assert out.startswith(f"{tmp_path}/own.zip/mrmodel/tasks/run.pyc\n")
+    # people see where it failed all the same
+    assert 'File "mrmodel/tasks/run.py", line' in out
+    assert "if context.split is None:" in out
+
+
+def test_another_python_compiles_for_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.MAGIC_NUMBER", b"2.7\n")
+    out = run_from_zip(tmp_path, package_zip.__wrapped__().data, FAILING)
+    assert out.startswith(f"{tmp_path}/own.zip/mrmodel/tasks/run.py\n")
+    assert "if context.split is None:" in out
