@@ -94,21 +94,23 @@ class _Lines:
 
     def __init__(self, console: Console):
         self._console = console
-        self._next = time.monotonic() + LINE_EVERY
-        self._url: str | None = None
+        self._next_line = time.monotonic() + LINE_EVERY
+        self._next_look = self._next_line - LINE_EVERY / 2
 
-    def show(self, gauge: Gauge, snapshot: Snapshot) -> None:
-        now = time.monotonic()
-        if snapshot.url and snapshot.url != self._url:
-            self._url = snapshot.url
-            self._print(f"job page {snapshot.url}")
-        text = gauge.text(snapshot, now)
-        if now >= self._next:
-            self._next = now + LINE_EVERY
-            self._print(text)
-
-    def _print(self, text: str) -> None:
+    def tell(self, text: str) -> None:
         self._console.print(f"mrmodel: {text}", soft_wrap=True, markup=False)
+
+    def show(self, gauge: Gauge, launcher: Launcher) -> None:
+        """Look twice for every line: the first look is where the rate begins. More of them would
+        cost an application master some of a core."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        text = gauge.text(launcher.snapshot(), now)
+        self._next_look = now + LINE_EVERY / 2
+        if now >= self._next_line:
+            self._next_line = now + LINE_EVERY
+            self.tell(text)
 
     def close(self) -> None:
         pass
@@ -128,13 +130,13 @@ class _Bar:
             transient=True,
         )
         self._task = self._progress.add_task("starting", total=1.0)
-        self._url: str | None = None
         self._progress.start()
 
-    def show(self, gauge: Gauge, snapshot: Snapshot) -> None:
-        if snapshot.url and snapshot.url != self._url:
-            self._url = snapshot.url
-            self._progress.console.print(f"mrmodel: job page {snapshot.url}", markup=False)
+    def tell(self, text: str) -> None:
+        self._progress.console.print(f"mrmodel: {text}", markup=False)
+
+    def show(self, gauge: Gauge, launcher: Launcher) -> None:
+        snapshot = launcher.snapshot()
         text = gauge.text(snapshot, time.monotonic())
         self._progress.update(self._task, completed=gauge.share(snapshot), description=text)
 
@@ -143,10 +145,14 @@ class _Bar:
 
 
 def _look(launcher: Launcher, gauge: Gauge, view: _Lines | _Bar, stop: threading.Event) -> None:
+    page = None
     try:
         while not stop.wait(LOOK_EVERY):
             try:
-                view.show(gauge, launcher.snapshot())
+                if launcher.page() != page:
+                    page = launcher.page()
+                    view.tell(f"job page {page}")
+                view.show(gauge, launcher)
             except Exception:  # noqa: BLE001
                 continue  # looking may fail where working does not; the next look may succeed
     finally:

@@ -54,13 +54,12 @@ class Launch:
 @dataclass(frozen=True)
 class Snapshot:
     """How far a job is. `done` and `running` count shards; `rows` and `bad` are what the tasks
-    have said so far (a retried task's rows may be in it twice); `url` is a page to look at."""
+    have said so far (a retried task's rows may be in it twice)."""
 
     done: int = 0
     running: int = 0
     rows: int = 0
     bad: int = 0
-    url: str | None = None
     applications: tuple[str, ...] = field(default=())
 
 
@@ -95,7 +94,11 @@ class Launcher(Protocol):
         ...
 
     def snapshot(self) -> Snapshot:
-        """How far `run` is; called from another thread."""
+        """How far `run` is; called from another thread. May ask the cluster."""
+        ...
+
+    def page(self) -> str | None:
+        """The address of a page to look at the job, as far as it is known; asks nobody."""
         ...
 
 

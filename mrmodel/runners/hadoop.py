@@ -136,9 +136,11 @@ class HadoopLauncher:
             running=sum(p.running for p in told),
             rows=sum(max(p.counter("rows in"), p.counter("rows predicted")) for p in told),
             bad=sum(p.counter("rows bad") for p in told),
-            url=next((s.url for s, _ in found if s.url), None),
             applications=tuple(s.application for s, _ in found),
         )
+
+    def page(self) -> str | None:
+        return next((submission.url for submission in self._submissions if submission.url), None)
 
     def _roads(
         self, launch: Launch, spec_file: Path, shipment: Shipment, user: str
@@ -264,6 +266,10 @@ def _common_args(launch: Launch, user: str) -> list[str]:
         # the split's bytes must not arrive as lines without end, nor be logged for being long
         "mapreduce.input.linerecordreader.line.maxlength": 1_000_000,
         "mapreduce.map.log.level": "WARN",
+        # milliseconds: how often the client looks at the job, and the master asks for containers.
+        # A second of each, Hadoop's default, was a third of a small job
+        "mapreduce.client.progressmonitor.pollinterval": 200,
+        "yarn.app.mapreduce.am.scheduler.heartbeat.interval-ms": 200,
         "stream.map.input.ignoreKey": "true",
         "stream.stderr.reporter.prefix": HADOOP_PREFIX,
         # long lists of files would not fit the environment of the child

@@ -94,6 +94,9 @@ class SimLauncher:
             bad=sum(total.get("rows bad", 0) for total in totals),
         )
 
+    def page(self) -> None:
+        return None
+
     def _run_manifests(self, launch: Launch, spec_file: Path) -> None:
         groups = balanced(launch.remaining, self.workers(launch.execution))
         if launch.patience is not None:

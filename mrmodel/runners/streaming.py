@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from mrjob.fs.composite import CompositeFilesystem
+from mrjob.fs.hadoop import HadoopFilesystem
 from mrjob.fs.local import LocalFilesystem
 from mrjob.hadoop import HadoopJobRunner
 from mrjob.logs.step import _interpret_hadoop_jar_command_stderr
@@ -87,6 +89,9 @@ class HadoopRunner(HadoopJobRunner):
             self._fs.add_fs("local", LocalFilesystem())
         return self._fs
 
+    def get_hadoop_version(self) -> str:
+        return _hadoop_version(tuple(self.get_hadoop_bin()))
+
     def _read_logs(self) -> bool:
         """No: tasks leave their last words in the staging folder, which is quicker and surer."""
         return False
@@ -108,6 +113,12 @@ class HadoopRunner(HadoopJobRunner):
                 _seen(process.stdout, submission), record_callback=record_callback
             )
         return process.wait(), told
+
+
+@functools.cache
+def _hadoop_version(binary: tuple[str, ...]) -> str:
+    """Asked once: the answer takes a JVM, and every round of training is a job."""
+    return HadoopFilesystem(list(binary)).get_hadoop_version()
 
 
 def _seen(stream: IO[bytes], submission: Submission) -> Iterator[bytes]:

@@ -58,7 +58,10 @@ class Launcher:
         self.looks += 1
         if self.looks == 2:
             raise ServiceError("the cluster does not answer")
-        return Snapshot(self.looks, 1, self.looks * 10, 0, "http://rm/app", ())
+        return Snapshot(self.looks, 1, self.looks * 10, 0, ())
+
+    def page(self):
+        return "http://rm/app"
 
 
 @pytest.fixture
@@ -84,6 +87,22 @@ def test_plain_lines_where_there_is_no_terminal(quick):
     assert sum("job page" in line for line in lines) == 1
     # a look that fails does not end the looking
     assert launcher.looks > 3 and len(lines) > 3
+
+
+def test_nothing_is_asked_before_a_line_is_due(monkeypatch):
+    monkeypatch.setattr(progress, "LOOK_EVERY", 0.02)
+    text = io.StringIO()
+    launcher = watch(Console(file=text, width=40))
+    assert text.getvalue() == "mrmodel: job page http://rm/app\n"
+    assert launcher.looks == 0
+
+
+def test_the_first_line_knows_the_rate(monkeypatch):
+    monkeypatch.setattr(progress, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.2)
+    text = io.StringIO()
+    watch(Console(file=text, width=40))
+    assert re.search(r"rows, [\d,]+ rows/s", text.getvalue())
 
 
 def test_a_bar_on_a_terminal(quick):
