@@ -15,6 +15,7 @@ from mrmodel.errors import MrmodelError
 from . import agree, report, systems
 from .equality_commands import add_equal
 from .errors import BenchError
+from .fixed_commands import add_fixed
 from .language_commands import add_language
 from .options import hdfs_folder, positive, say, some_of, work_folder
 from .train_commands import add_train
@@ -31,6 +32,7 @@ examples:
   scripts/bench predict --runners hadoop --rows 80000       a job of about ten minutes on YARN
   scripts/bench predict --rows 500 --repeat 1 --json r.json a first look, and the raw figures
   scripts/bench train                                       torchrun, rounds, and adding up
+  scripts/bench fixed                                       small jobs against bare Streaming
   scripts/bench language --device cuda --runner inline      local steps against synchronous ones
 
 hadoop needs a cluster: eval "$(scripts/cluster env)".
@@ -83,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
     predict.set_defaults(run=run_predict)
     add_train(commands)
+    add_fixed(commands)
     add_equal(commands)
     add_language(commands)
     return parser
