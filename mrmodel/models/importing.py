@@ -131,6 +131,8 @@ def _is_theirs(frame: TracebackType) -> bool:
     if name.startswith((_OURS, "<frozen")):
         return False
     module = frame.tb_frame.f_globals.get("__name__", "") or ""
+    if module.startswith("mrmodel."):  # where it was compiled elsewhere, files have other names
+        return False
     return module.partition(".")[0] not in ("torch", "importlib", "contextlib")
 
 

@@ -4,7 +4,7 @@ import types
 import pytest
 
 from mrmodel.errors import ModelError, UsageError
-from mrmodel.models.importing import import_object, user_code
+from mrmodel.models.importing import import_object, user_code, user_traceback
 from mrmodel.models.reference import parse
 
 
@@ -71,6 +71,20 @@ def test_an_error_names_its_place_and_shows_the_frames_of_the_user(tmp_path):
     assert lines[-1] == "ValueError: bad size"
     assert "importlib" not in error.detail
     assert "mrmodel/models" not in error.detail
+
+
+def test_our_frames_are_left_out_wherever_they_were_compiled(tmp_path):
+    """On nodes, files of mrmodel have the names that they have in its zip."""
+    ours = {"__name__": "mrmodel.models.loading"}
+    exec(compile("def load(model): model()", "mrmodel/models/loading.py", "exec"), ours)
+    theirs = {"__name__": "mrmodel_user_model"}
+    exec(compile("def model(): raise ValueError('no')", "/home/me/model.py", "exec"), theirs)
+    with pytest.raises(ValueError, match="no") as raised:
+        ours["load"](theirs["model"])
+    after_this_test = raised.value.with_traceback(raised.tb.tb_next)
+    told = user_traceback(after_this_test)
+    assert '"/home/me/model.py", line 1, in model' in told
+    assert "loading.py" not in told
 
 
 def test_frames_of_libraries_after_those_of_the_user_stay(tmp_path):
