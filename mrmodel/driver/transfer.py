@@ -104,14 +104,22 @@ class _Run:
         self._watcher.begin(self._plan)
         try:
             with ThreadPoolExecutor(max(1, jobs), thread_name_prefix="transfer") as pool:
-                todo = self._compare_all(pool)
-                self._copy_all(pool, todo)
+                self._run(pool)
         except KeyboardInterrupt as error:
             raise InterruptedJobError(self._how_far()) from error
         finally:
             self._watcher.end()
         self._report.seconds = time.monotonic() - begun
         return self._report
+
+    def _run(self, pool: ThreadPoolExecutor) -> None:
+        """All of it; an error, or Ctrl-C at any moment, stops what is under way, for which leaving
+        the pool waits."""
+        try:
+            self._copy_all(pool, self._compare_all(pool))
+        except BaseException:
+            self._stop.set()
+            raise
 
     def _how_far(self) -> str:
         done = len(self._report.copied) + len(self._report.skipped)
@@ -153,16 +161,11 @@ class _Run:
         self._each(pool, self._copy, last)
 
     def _each(self, pool: ThreadPoolExecutor, act: Callable, items: Iterable) -> list:
-        """`act` on all items; the first error, or Ctrl-C, stops the others and is raised."""
+        """`act` on all items; the first error is raised."""
         futures = [pool.submit(self._unless_stopped, act, item) for item in items]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            failed = [future for future in futures if future.done() and future.exception()]
-        except BaseException:
-            self._stop.set()
-            raise
+        wait(futures, return_when=FIRST_EXCEPTION)
+        failed = [future for future in futures if future.done() and future.exception()]
         if failed:
-            self._stop.set()
             raise _as_ours(failed[0].exception())
         return [future.result() for future in futures]
 

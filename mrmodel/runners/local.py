@@ -62,8 +62,8 @@ class LocalRunner(OneTaskPerFile, LocalMRJobRunner):
         self, funcs: Iterable[Callable[[], None]], num_processes: int | None = None
     ) -> None:
         with ThreadPoolExecutor(self._num_cores()) as pool:
-            futures = [pool.submit(func) for func in funcs]
             try:
+                futures = [pool.submit(func) for func in funcs]
                 for future in as_completed(futures):
                     future.result()
             except BaseException:

@@ -242,6 +242,28 @@ def test_ctrl_c_in_the_main_thread(source, tmp_path, monkeypatch):
         transfer([str(source)], str(tmp_path / "target"))
 
 
+def test_ctrl_c_while_files_are_handed_out(source, tmp_path, monkeypatch):
+    """Copies that have begun end soon, though nobody waits for them yet."""
+    stopped = []
+
+    class Pool(module.ThreadPoolExecutor):
+        def submit(self, function, act, item):
+            future = super().submit(function, act, item)
+            if act.__name__ == "_copy":
+                raise KeyboardInterrupt
+            return future
+
+        def __exit__(self, *exc):
+            stopped.append(run._stop.is_set())
+            return super().__exit__(*exc)
+
+    monkeypatch.setattr(module, "ThreadPoolExecutor", Pool)
+    run = module._Run(module.make_plan([str(source)], str(tmp_path / "target")), False, Watcher())
+    with pytest.raises(InterruptedJobError):
+        run.run(4)
+    assert stopped == [True]
+
+
 KILLED = """
 import sys, time
 from mrmodel.driver import transfer as t
