@@ -164,15 +164,22 @@ class _Run:
         """`act` on all items; the first error is raised."""
         futures = [pool.submit(self._unless_stopped, act, item) for item in items]
         wait(futures, return_when=FIRST_EXCEPTION)
-        failed = [future for future in futures if future.done() and future.exception()]
-        if failed:
-            raise _as_ours(failed[0].exception())
+        if self._stop.is_set():
+            wait(futures)  # soon: who was stopped may end before the one who failed
+        errors = [future.exception() for future in futures]
+        for error in errors:
+            if error is not None and not isinstance(error, _Stopped):
+                raise _as_ours(error)
         return [future.result() for future in futures]
 
     def _unless_stopped(self, act: Callable, item: object) -> object:
         if self._stop.is_set():
             raise _Stopped
-        return act(item)
+        try:
+            return act(item)
+        except BaseException:
+            self._stop.set()  # at once: the main thread may be long in coming
+            raise
 
     def _copy(self, file: File) -> None:
         storage = storage_for(file.target)

@@ -224,10 +224,10 @@ def test_ctrl_c_leaves_whole_files_only_and_the_rest_comes_later(tmp_path):
         def done(self, file, skipped):
             raise KeyboardInterrupt
 
-    with pytest.raises(InterruptedJobError, match=r"interrupted; [1-5] of 6 files are in place"):
+    with pytest.raises(InterruptedJobError, match=r"interrupted; [12] of 6 files are in place"):
         transfer([f"{tmp_path}/source"], f"{tmp_path}/target", jobs=2, watcher=Interrupt())
     left = tree(tmp_path / "target")
-    assert 0 < len(left) < 6
+    assert 0 < len(left) <= 2
     assert all(text == name[1] * 1000 for name, text in left.items())
     transfer([f"{tmp_path}/source"], f"{tmp_path}/target")
     assert tree(tmp_path / "target") == tree(tmp_path / "source")
