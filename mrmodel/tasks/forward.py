@@ -70,10 +70,11 @@ class Forward:
         return self._prepare(columns) if self._prepare else columns
 
     def run(
-        self, window: pa.RecordBatch, indices: np.ndarray, prepared: Any, cost: float
+        self, window: pa.RecordBatch, indices: np.ndarray, prepared: Any, cost: float | None
     ) -> list[Result]:
         """Predict the rows at `indices` of `window`; `prepared` is these rows, prepared (None:
-        preparing them failed, or was not tried). `cost` is what they cost, for the sizer."""
+        preparing them failed, or was not tried). `cost` is what they cost, for the sizer; None
+        where it has nothing to learn from them."""
         try:
             return [Success(indices, self._predict(window, indices, prepared, cost))]
         except MrmodelError:
@@ -82,7 +83,7 @@ class Forward:
             return self._after_failure(window, indices, error)
 
     def _predict(
-        self, window: pa.RecordBatch, indices: np.ndarray, prepared: Any, cost: float
+        self, window: pa.RecordBatch, indices: np.ndarray, prepared: Any, cost: float | None
     ) -> pa.RecordBatch:
         if prepared is None:
             with self._clock.phase("prepare"):
@@ -92,7 +93,8 @@ class Forward:
             outputs = to_arrow(self._predictor.predict(prepared), len(indices))
         seconds = time.perf_counter() - begun
         self._clock.add("forward", seconds)
-        self._sizer.record(len(indices), cost, seconds)
+        if cost is not None:
+            self._sizer.record(cost, seconds)
         self._on_batch(len(indices), seconds)
         return outputs
 
@@ -108,7 +110,7 @@ class Forward:
             return [Failure(int(indices[0]), error)]
         middle = len(indices) // 2
         halves = indices[:middle], indices[middle:]
-        return [r for half in halves for r in self.run(window, half, None, float(len(half)))]
+        return [r for half in halves for r in self.run(window, half, None, None)]
 
     def _make_room(self, rows: int, error: Exception) -> None:
         if rows == 1:

@@ -122,7 +122,7 @@ class Pipeline:
     def _prepare_batches(self, window: Window) -> Iterator[Work]:
         begin, rows = 0, len(window)
         while True:
-            end = min(begin + self._sizer.rows, rows)
+            end = self._sizer.cut(begin, rows, None)
             prepared = self._try(window, begin, end)
             yield Work(window, np.arange(begin, end), prepared, None, last=end == rows)
             begin = end
@@ -144,26 +144,27 @@ class Pipeline:
     def _predict(self, works: Iterable[Work]) -> Iterator[tuple[Window, list[Result]]]:
         results: list[Result] = []
         for work in works:
-            for indices, prepared, cost in self._batches(work):
-                results += self._forward.run(work.window.batch, indices, prepared, cost)
+            for batch in self._batches(work):
+                results += self._forward.run(work.window.batch, *batch)
             if work.last:
                 yield work.window, results
                 results = []
 
-    def _batches(self, work: Work) -> Iterator[tuple[np.ndarray, Any, float]]:
-        begin = 0
-        while begin < len(work.indices):
-            rows = self._sizer.rows if work.sizes is not None or work.prepared is None else None
-            end = len(work.indices) if rows is None else min(begin + rows, len(work.indices))
+    def _batches(self, work: Work) -> Iterator[tuple[np.ndarray, Any, float | None]]:
+        """Rows, these rows prepared, and their cost, where it says something of the bound."""
+        begin, rows = 0, len(work.indices)
+        while begin < rows:
+            is_cut = work.sizes is None and work.prepared is not None
+            end = rows if is_cut else self._sizer.cut(begin, rows, work.sizes)
             yield self._batch(work, begin, end)
             begin = end
 
-    def _batch(self, work: Work, begin: int, end: int) -> tuple[np.ndarray, Any, float]:
-        indices = work.indices[begin:end]
+    def _batch(self, work: Work, begin: int, end: int) -> tuple[np.ndarray, Any, float | None]:
+        indices, is_full = work.indices[begin:end], self._sizer.is_full(end - begin)
         if work.sizes is None:
-            return indices, work.prepared, float(len(indices))
-        positions = np.arange(begin, end)
-        return indices, take(work.prepared, positions), float(work.sizes[begin:end].sum())
+            return indices, work.prepared, float(end - begin) if is_full else None
+        cost = float(work.sizes[begin:end].sum()) if is_full else None
+        return indices, take(work.prepared, np.arange(begin, end)), cost
 
     def _write(self, writer: ShardWriter, window: Window, results: list[Result]) -> None:
         with self._clock.phase("write"):
@@ -187,6 +188,11 @@ def _check_aligned(prepared: Any, sizes: np.ndarray, rows: int) -> None:
         raise ModelOutputError(
             f"size() returned an array of shape {sizes.shape} for a batch of {rows} rows: expected "
             f"one number per row"
+        )
+    if not (np.isfinite(sizes) & (sizes >= 0)).all():
+        raise ModelOutputError(
+            "size() returned a number that is negative, infinite or not a number: expected what "
+            "each row costs"
         )
     if length(prepared) != rows:
         raise ModelOutputError(

@@ -56,7 +56,7 @@ class PredictTask:
         self._reporter = reporter
         self._on_share = on_share
         self._staging = Staging(spec.staging, spec.identity)
-        self._sizer = BatchSizer(spec.batch_size, self._remembered_batch_size())
+        self._sizer = BatchSizer(spec.batch_size)
         self._begun = time.time()
         self._predictor: Any = None
         self._load_seconds = 0.0
@@ -120,14 +120,15 @@ class PredictTask:
         threads = self._spec.threads or self._context.vcores or os.cpu_count() or 1
         task_model.set_threads(threads)
         self._predictor = task_model.predictor_of(self._spec)
-        self._use_own_batch_size()
+        self._sizer = self._new_sizer()
         self._load_seconds = time.perf_counter() - begun
 
-    def _use_own_batch_size(self) -> None:
-        """A model exported for one batch size takes no other."""
+    def _new_sizer(self) -> BatchSizer:
         own = getattr(self._predictor, "batch_size", None)
-        if own:
-            self._sizer = BatchSizer(int(own))
+        if own:  # a model exported for one batch size takes no other
+            return BatchSizer(int(own))
+        by_cost = getattr(self._predictor, "size", None) is not None
+        return BatchSizer(self._spec.batch_size, self._remembered_limit(by_cost), by_cost)
 
     def _pipeline(self, shard: Shard, clock: Clock) -> Pipeline:
         gauge = Gauge(shard, self._reporter, self._on_share, self._beat)
@@ -184,17 +185,19 @@ class PredictTask:
             "host": self._context.host,
         }
 
-    def _remembered_batch_size(self) -> int | None:
+    def _remembered_limit(self, by_cost: bool) -> float | None:
+        """The bound that an earlier task has found."""
         uri = self._staging.folder("batch-size.json")
         if self._spec.batch_size != "auto" or not storage.exists(uri):
             return None
-        return int(storage.read_json(uri)["rows"])
+        return storage.read_json(uri).get("cost" if by_cost else "rows")
 
     def _remember_batch_size(self) -> None:
         """For the tasks that start after this one, and for --resume."""
         if self._spec.batch_size == "auto" and self._sizer.settled and self._sizer.changed:
             self._sizer.changed = False
-            storage.write_json(self._staging.folder("batch-size.json"), {"rows": self._sizer.rows})
+            found = {"cost" if self._sizer.by_cost else "rows": self._sizer.limit}
+            storage.write_json(self._staging.folder("batch-size.json"), found)
 
 
 def _detail(error: Exception) -> str:

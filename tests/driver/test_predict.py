@@ -317,6 +317,32 @@ def test_out_of_memory_is_remembered_for_the_next_task(tmp_path):
     assert max(sizes) == 8
 
 
+def test_a_bound_of_cost_is_remembered_for_the_next_task(tmp_path):
+    code = """
+        class Model(mrmodel.Predictor):
+            inputs = ["x"]
+
+            def prepare(self, batch):
+                return {"x": batch["x"]}
+
+            def size(self, prepared):
+                return np.full(len(prepared["x"]), 10)
+
+            def predict(self, batch):
+                if len(batch["x"]) > 10:
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+                with open(pathlib.Path(__file__).parent / "sizes", "a") as file:
+                    file.write(f"{len(batch['x'])}\\n")
+                return {"y": batch["x"]}
+    """
+    files = [parquet(tmp_path / "in" / f"{n}.parquet", range(100)) for n in range(3)]
+    run(model(tmp_path, code), files, tmp_path / "out", shard_size="1")
+    sizes = [int(line) for line in (tmp_path / "sizes").read_text().split()]
+    # 16 rows were tried, and failed, in the first task alone
+    assert sizes[:8] == [4, 4, 4, 8, 8, 8, 8, 8]
+    assert sizes[-26:] == ([8] * 12 + [4]) * 2
+
+
 def test_max_bad(tmp_path):
     from mrmodel.errors import TooManyBadRowsError
 

@@ -30,7 +30,7 @@ class Bench:
     def __init__(self, folder: Path, predictor: Any, batch_size: Any = "auto", **options: Any):
         self.out = folder / "out"
         self.out.mkdir(exist_ok=True)
-        self.sizer = BatchSizer(batch_size)
+        self.sizer = BatchSizer(batch_size, by_cost=hasattr(predictor, "size"))
         self.clock = Clock()
         self.read: list[int] = []
         self.batches: list[int] = []

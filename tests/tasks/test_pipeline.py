@@ -56,6 +56,22 @@ def test_rows_of_similar_cost_go_together(tmp_path):
     assert costs == [{6.0}, {5.0}, {4.0}, {3.0}, {2.0}, {1.0}, {0.0}]
 
 
+def test_batches_are_bounded_by_cost(tmp_path):
+    """Of the longest row times the rows: short rows go through in larger batches."""
+
+    class Costly(Doubler):
+        def prepare(self, batch):
+            return {"x": batch["x"]}
+
+        def size(self, prepared):
+            return np.where(prepared["x"] % 2 == 0, 50, 5)
+
+    bench = Bench(tmp_path, Costly())
+    bench.sizer.limit, bench.sizer.settled = 500, True
+    check_all(bench.run(parquet(tmp_path / "a.parquet", range(400))), 400)
+    assert bench.batches == [10] * 20 + [100] * 2
+
+
 def test_forced_batch_size(tmp_path):
     bench = Bench(tmp_path, Doubler(), "32").run(parquet(tmp_path / "a.parquet", range(100)))
     assert bench.batches == [32, 32, 32, 4]
@@ -196,7 +212,7 @@ def test_output_that_is_not_aligned_fails_at_once(tmp_path, sized):
             return {"y": batch["x"][:-1]}
 
     with pytest.raises(ModelOutputError, match="15 rows in column 'y' for a batch of 16 rows"):
-        Bench(tmp_path, Wrong()).run(parquet(tmp_path / "a.parquet", range(50)))
+        Bench(tmp_path, Wrong(), "16").run(parquet(tmp_path / "a.parquet", range(50)))
     assert len(calls) == 1
 
 
@@ -205,6 +221,8 @@ def test_output_that_is_not_aligned_fails_at_once(tmp_path, sized):
     [
         (lambda batch: batch, lambda prepared: [1.0, 2.0], r"size\(\) returned .*\(2,\)"),
         (lambda batch: batch, lambda prepared: np.ones((20, 2)), r"size\(\) returned .*\(20, 2\)"),
+        (lambda batch: batch, lambda prepared: np.full(20, np.nan), r"size\(\) .* not a number"),
+        (lambda batch: batch, lambda prepared: -np.ones(20), r"size\(\) .* negative"),
         (lambda batch: {"x": batch["x"][1:]}, lambda prepared: np.ones(20), r"prepare\(\)"),
         (lambda batch: [batch["x"], batch["x"]], lambda prepared: np.ones(20), r"prepare\(\)"),
     ],

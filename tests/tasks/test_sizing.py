@@ -1,5 +1,6 @@
 """The batch size finds itself, from rates that the tests make up."""
 
+import numpy as np
 import pytest
 
 from mrmodel.tasks.sizing import LARGEST, START, BatchSizer
@@ -11,7 +12,7 @@ def feed(sizer, seconds_of, batches=200):
     for _ in range(batches):
         if not tried or tried[-1] != sizer.rows:
             tried.append(sizer.rows)
-        sizer.record(sizer.rows, sizer.rows, seconds_of(sizer.rows))
+        sizer.record(sizer.rows, seconds_of(sizer.rows))
     return tried
 
 
@@ -52,27 +53,28 @@ def test_one_slow_batch_of_two_is_the_machines_not_the_models():
     sizer = BatchSizer("auto")
     for rows in (16, 32, 64):
         for seconds in (1.0, 1.0, 60.0):
-            sizer.record(rows, rows, seconds)
+            sizer.record(rows, seconds)
     assert sizer.rows == 128
 
 
 def test_the_first_batch_of_a_size_warms_up_and_does_not_count():
     sizer = BatchSizer("auto")
     for seconds in (100.0, 1.0, 1.0):
-        sizer.record(START, START, seconds)
+        sizer.record(START, seconds)
     assert sizer.rows == 2 * START
     for seconds in (100.0, 1.0, 1.0):
-        sizer.record(2 * START, 2 * START, seconds)
+        sizer.record(2 * START, seconds)
     assert sizer.rows == 4 * START
 
 
-def test_batches_of_another_size_do_not_count():
-    """The last one of a window, and those that were prepared before the size changed."""
+def test_what_is_a_full_batch():
+    """Not the last one of a window, nor those that were prepared before the size changed."""
     sizer = BatchSizer("auto")
-    for _ in range(50):
-        sizer.record(START - 1, START - 1, 1e-9)
-        sizer.record(START * 2, START * 2, 1e-9)
-    assert sizer.rows == START and not sizer.settled
+    assert sizer.cut(0, 100, None) == START
+    assert sizer.is_full(START)
+    assert sizer.cut(96, 100, None) == 100
+    assert not sizer.is_full(4)
+    assert not sizer.is_full(2 * START)
 
 
 def test_rates_are_by_cost():
@@ -80,7 +82,7 @@ def test_rates_are_by_cost():
     sizer = BatchSizer("auto")
     for rows in (16, 32, 64):
         for _ in range(3):
-            sizer.record(rows, cost=rows * rows, seconds=float(rows))
+            sizer.record(cost=rows * rows, seconds=float(rows))
     assert sizer.rows == 128
 
 
@@ -117,3 +119,63 @@ def test_never_grows_by_shrinking():
     sizer = BatchSizer("8")
     sizer.shrink(1000)
     assert sizer.rows == 8
+
+
+LONG_FIRST = np.array([100.0] * 500 + [10.0] * 50_000)
+
+
+def batches(sizer, sizes, seconds_of=lambda cost: 1.0):
+    """Cut `sizes` into batches that take ``seconds_of(cost)``; their lengths."""
+    begin, lengths = 0, []
+    while begin < len(sizes):
+        end = sizer.cut(begin, len(sizes), sizes)
+        if sizer.is_full(end - begin):
+            cost = float(sizes[begin:end].sum())
+            sizer.record(cost, seconds_of(cost))
+        lengths.append(end - begin)
+        begin = end
+    return lengths
+
+
+def test_short_rows_go_in_larger_batches_than_long_ones():
+    lengths = batches(BatchSizer("auto", remembered=1000, by_cost=True), LONG_FIRST)
+    assert lengths == [10] * 50 + [100] * 500
+
+
+def test_a_bound_of_cost_finds_itself():
+    sizer = BatchSizer("auto", by_cost=True)
+    # no faster from 1,600 on
+    lengths = batches(sizer, LONG_FIRST, lambda cost: max(1.6, cost / 1000))
+    assert lengths[:6] == [4] * 3 + [8] * 3
+    assert sizer.limit == 1600
+    assert sizer.settled and sizer.changed
+    assert lengths[-2] == 160
+
+
+def test_no_more_rows_than_the_largest_batch():
+    lengths = batches(BatchSizer("auto", remembered=1e9, by_cost=True), LONG_FIRST)
+    assert max(lengths) == LARGEST
+
+
+def test_costs_of_nothing():
+    lengths = batches(BatchSizer("auto", by_cost=True), np.zeros(10_000))
+    assert lengths == [LARGEST, 10_000 - LARGEST]
+
+
+def test_one_row_at_least():
+    assert batches(BatchSizer("auto", remembered=5.0, by_cost=True), np.full(3, 9.0)) == [1, 1, 1]
+
+
+def test_rows_that_were_asked_for_are_rows():
+    sizer = BatchSizer("10", by_cost=True)
+    assert batches(sizer, LONG_FIRST[:35]) == [10, 10, 10, 5]
+
+
+def test_costs_shrink_for_good():
+    sizer = BatchSizer("auto", remembered=1600.0, by_cost=True)
+    assert sizer.cut(0, 500, LONG_FIRST) == 16
+    sizer.shrink(16)
+    assert (sizer.limit, sizer.rows, sizer.settled, sizer.changed) == (800.0, 8, True, True)
+    sizer.shrink(8)  # one of its halves
+    assert sizer.limit == 400.0
+    assert sizer.cut(0, 500, LONG_FIRST) == 4
