@@ -14,6 +14,7 @@ from mrmodel.cli.job_options import (
     telling_options,
 )
 from mrmodel.cli.options import CONTEXT, set_up_logging
+from mrmodel.imports import quick_imports
 
 
 @click.command(context_settings=CONTEXT)
@@ -108,11 +109,12 @@ def job_of(options: dict[str, Any]) -> Any:
 
 
 def _run(options: dict[str, Any]) -> None:
-    from mrmodel.driver.evaluate import evaluate as run_evaluate
-    from mrmodel.driver.predict import Watcher
-    from mrmodel.driver.progress import ProgressWatcher
-    from mrmodel.errors import TooManyBadRowsError
-    from mrmodel.tasks.stdio import stdout_to_stderr
+    with quick_imports():
+        from mrmodel.driver.evaluate import evaluate as run_evaluate
+        from mrmodel.driver.predict import Watcher
+        from mrmodel.driver.progress import ProgressWatcher
+        from mrmodel.errors import TooManyBadRowsError
+        from mrmodel.tasks.stdio import stdout_to_stderr
 
     quiet = options["quiet"]
     try:

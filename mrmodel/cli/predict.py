@@ -16,6 +16,7 @@ from mrmodel.cli.job_options import (
 )
 from mrmodel.cli.options import CONTEXT, Columns, set_up_logging
 from mrmodel.errors import UsageError
+from mrmodel.imports import quick_imports
 from mrmodel.models.reference import is_model, split_weights
 
 
@@ -130,9 +131,10 @@ def _complete(context: click.Context, options: dict[str, Any]) -> dict[str, Any]
 
 def job_of(options: dict[str, Any]) -> Any:
     """The Job that `options`, of `with_models`, describe."""
-    from mrmodel.cli.job_specs import specs_of
-    from mrmodel.driver.aggregate import aggregation_job
-    from mrmodel.driver.predict import Job
+    with quick_imports():
+        from mrmodel.cli.job_specs import specs_of
+        from mrmodel.driver.aggregate import aggregation_job
+        from mrmodel.driver.predict import Job
 
     specs = [specs_of({**options, "model": m, "weights": w}) for m, w in options["models"]]
     job = Job(*specs[0], others=tuple(model for model, *_ in specs[1:]))
@@ -140,11 +142,12 @@ def job_of(options: dict[str, Any]) -> Any:
 
 
 def _run(job: Any, quiet: bool, as_json: bool) -> None:
-    from mrmodel.driver.aggregate import predict_groups
-    from mrmodel.driver.predict import Watcher, predict
-    from mrmodel.driver.progress import ProgressWatcher
-    from mrmodel.errors import TooManyBadRowsError
-    from mrmodel.tasks.stdio import stdout_to_stderr
+    with quick_imports():
+        from mrmodel.driver.aggregate import predict_groups
+        from mrmodel.driver.predict import Watcher, predict
+        from mrmodel.driver.progress import ProgressWatcher
+        from mrmodel.errors import TooManyBadRowsError
+        from mrmodel.tasks.stdio import stdout_to_stderr
 
     try:
         with stdout_to_stderr():

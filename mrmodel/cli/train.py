@@ -16,6 +16,7 @@ from mrmodel.cli.job_options import (
     together,
 )
 from mrmodel.cli.options import CONTEXT, JsonObject, set_up_logging
+from mrmodel.imports import quick_imports
 
 # What is learned, how, and for how long.
 learning_options = together(
@@ -203,11 +204,12 @@ def job_of(options: dict[str, Any]) -> Any:
 def _run(options: dict[str, Any]) -> None:
     import json
 
-    from mrmodel.driver import summary
-    from mrmodel.driver.predict import Watcher
-    from mrmodel.driver.progress import ProgressWatcher
-    from mrmodel.driver.train import train as run_train
-    from mrmodel.tasks.stdio import stdout_to_stderr
+    with quick_imports():
+        from mrmodel.driver import summary
+        from mrmodel.driver.predict import Watcher
+        from mrmodel.driver.progress import ProgressWatcher
+        from mrmodel.driver.train import train as run_train
+        from mrmodel.tasks.stdio import stdout_to_stderr
 
     with stdout_to_stderr():
         watcher = Watcher() if options["quiet"] else ProgressWatcher()
