@@ -41,6 +41,7 @@ def predict(
     batch_size: str | int = "auto",
     device: str = "auto",
     dtype: str = "float32",
+    quantize: str | None = None,
     max_bad: str | int = 0,
     overwrite: bool = False,
     resume: bool = False,
@@ -72,7 +73,9 @@ def predict(
         print(run.rows["ok"], run.output)
     """
     pairs = _pairs(model, weights)
-    first, *others = (_model_spec(m, model_args, w, py_files, device, dtype) for m, w in pairs)
+    first, *others = (
+        _model_spec(m, model_args, w, py_files, device, dtype, quantize) for m, w in pairs
+    )
     job = Job(
         first,
         DataSpec(_texts(data), format, _names(inputs), _names(keep), dict(types or {}), image_size),
@@ -110,6 +113,7 @@ def evaluate(
     batch_size: str | int = "auto",
     device: str = "auto",
     dtype: str = "float32",
+    quantize: str | None = None,
     max_bad: str | int = 0,
     overwrite: bool = False,
     resume: bool = False,
@@ -130,7 +134,7 @@ def evaluate(
         print(run.metrics["auroc"])
     """
     job = evaluation_job(
-        _model_spec(model, model_args, weights, py_files, device, dtype),
+        _model_spec(model, model_args, weights, py_files, device, dtype, quantize),
         DataSpec(_texts(data), format, _names(inputs), None, dict(types or {}), image_size),
         OutputSpec(_text(output) or "", "parquet", str(max_bad), overwrite, resume),
         ExecutionSpec.from_dict({"runner": runner, "batch_size": str(batch_size), **execution}),
@@ -221,9 +225,12 @@ def _model_spec(
     py_files: Sequence[PathLike],
     device: str,
     dtype: str,
+    quantize: str | None = None,
 ) -> ModelSpec:
     files = tuple(map(os.fspath, py_files))
-    return ModelSpec(_reference(model), dict(args or {}), _text(weights), files, device, dtype)
+    return ModelSpec(
+        _reference(model), dict(args or {}), _text(weights), files, device, dtype, quantize
+    )
 
 
 def _reference(model: str | type) -> str:

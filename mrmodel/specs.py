@@ -35,7 +35,8 @@ class Spec:
 class ModelSpec(Spec):
     """MODEL and what belongs to it. `ref` is ``file.py:Name``, ``package.module:Name`` or a
     ``.pt2`` file; `args` are constructor arguments; `weights` a URI; `py_files` folders or files
-    of Python code that the model imports."""
+    of Python code that the model imports; `quantize` is ``int8`` where its linear layers are to
+    be rounded to that."""
 
     ref: str
     args: dict[str, Any] = field(default_factory=dict)
@@ -43,6 +44,7 @@ class ModelSpec(Spec):
     py_files: tuple[str, ...] = ()
     device: str = "auto"
     dtype: str = "float32"
+    quantize: str | None = None
 
 
 @dataclass(frozen=True)

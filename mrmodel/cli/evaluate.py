@@ -8,6 +8,7 @@ import click
 
 from mrmodel.cli.job_options import (
     execution_options,
+    form_options,
     input_options,
     model_options,
     outcome_options,
@@ -61,6 +62,7 @@ from mrmodel.imports import quick_imports
 )
 @click.option("-o", "--output", metavar="OUTPUT", help="Folder for the measures, as Parquet.")
 @model_options
+@form_options
 @input_options
 @outcome_options
 @execution_options

@@ -63,6 +63,15 @@ model_options = together(
     click.option("--dtype", type=DTYPES, default="float32", show_default=True),
 )
 
+# In which form it runs, where it is not trained.
+form_options = together(
+    click.option(
+        "--quantize",
+        type=click.Choice(["int8"]),
+        help="Round the weights and inputs of linear layers to 8-bit integers (CPU).",
+    ),
+)
+
 # How the input is read.
 input_options = together(
     click.option(

@@ -13,7 +13,7 @@ def specs_of(
     """What the options of `job_options` say, and ``--output`` with its format."""
     model = ModelSpec(
         options["model"], options["model_args"], options["weights"], tuple(options["py_files"]),
-        options["device"], options["dtype"],
+        options["device"], options["dtype"], options.get("quantize"),
     )  # fmt: skip
     data = DataSpec(
         tuple(options["inputs_"]), options["input_format"], options["inputs"], options.get("keep"),

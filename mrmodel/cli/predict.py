@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from mrmodel.cli.job_options import (
     execution_options,
+    form_options,
     input_options,
     model_options,
     outcome_options,
@@ -32,6 +33,7 @@ from mrmodel.models.reference import is_model, split_weights
     help="Instead of the first word; several are an ensemble, see --aggregate.",
 )
 @model_options
+@form_options
 @input_options
 @click.option(
     "--keep",

@@ -217,8 +217,10 @@ def identity(files: ModelFiles, options: dict[str, Any]) -> dict[str, str]:
 
 
 def _identity_of(files: ModelFiles) -> dict[str, Any]:
-    model = {"ref": Path(files.spec.ref).name, "args": files.spec.args, "dtype": files.spec.dtype}
-    return {**model, "sha256": files.sha256}
+    spec = files.spec
+    model = {"ref": Path(spec.ref).name, "args": spec.args, "dtype": spec.dtype}
+    form = {"quantize": spec.quantize} if spec.quantize else {}
+    return {**model, **form, "sha256": files.sha256}
 
 
 def _hash(value: Any) -> str:

@@ -31,6 +31,7 @@ class LoadOptions:
     device: str = "auto"
     dtype: str = "float32"
     inputs: Sequence[str] | None = None
+    quantize: str | None = None
 
 
 class ModuleAdapter(Predictor):

@@ -93,8 +93,9 @@ def load_exported(path: Path, options: LoadOptions) -> ExportedAdapter:
     """
     if options.args:
         raise ModelError(f"{path}: a .pt2 file takes no model args: they were fixed by exporting")
-    if options.dtype != "float32":
-        raise ModelError(f"{path}: --dtype does not change a .pt2 file: export it in that dtype")
+    if options.dtype != "float32" or options.quantize:
+        option = "--quantize" if options.quantize else "--dtype"
+        raise ModelError(f"{path}: {option} does not change a .pt2 file: export it in that form")
     device = pick_device(options.device)
     weights = weights_path(options.weights)
     if weights is not None and weights.suffix == ".pt2":

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from mrmodel.errors import ModelError
-from mrmodel.models import reference
+from mrmodel.models import forms, reference
 from mrmodel.models.adapters import (
     LightningAdapter,
     LoadOptions,
@@ -37,6 +37,7 @@ def load_predictor(
     device: str = "auto",
     dtype: str = "float32",
     inputs: Sequence[str] | None = None,
+    quantize: str | None = None,
 ) -> Predictor:
     """The model that `ref` names, loaded, as a Predictor whose ``load`` is done.
 
@@ -48,10 +49,13 @@ def load_predictor(
     Raises ModelError, whose ``detail`` is the user's traceback; UsageError for a bad option.
     """
     ref = reference.parse(ref) if isinstance(ref, str) else ref
-    options = LoadOptions(model_args or {}, weights, device, dtype, inputs)
+    options = LoadOptions(model_args or {}, weights, device, dtype, inputs, quantize)
     if ref.kind == "pt2":
         return load_exported(Path(ref.source), options)
-    return adapt(construct(import_object(ref), ref, options.args), options)
+    predictor = adapt(construct(import_object(ref), ref, options.args), options)
+    if quantize:
+        forms.quantize(predictor, pick_device(device))
+    return predictor
 
 
 def construct(named: Any, ref: ModelRef, args: Mapping[str, Any]) -> Any:
@@ -124,12 +128,10 @@ _PLAIN = "a plain nn.Module"
 def _load_own(
     predictor: Predictor, weights: Path | None, device: str, options: LoadOptions
 ) -> Predictor:
-    if options.dtype != "float32":
-        raise ModelError(
-            f"--dtype {options.dtype} is for nn.Modules: a Predictor chooses its dtype in load()"
-        )
     with user_code():
         predictor.load(weights, device)
+    if options.dtype != "float32":
+        forms.to_dtype(predictor, pick_dtype(options.dtype))
     if options.inputs is not None:
         predictor.inputs = list(options.inputs)
     return predictor

@@ -50,4 +50,5 @@ def load(task_model: TaskModel, inputs: tuple[str, ...] | None) -> Any:
         device=spec.device,
         dtype=spec.dtype,
         inputs=list(inputs) if inputs is not None else None,
+        quantize=spec.quantize,
     )

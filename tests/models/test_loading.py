@@ -120,11 +120,6 @@ def test_inputs_win_over_those_of_the_predictor(load):
     assert load("Doubler", inputs=("a", "b")).inputs == ["a", "b"]
 
 
-def test_a_predictor_chooses_its_own_dtype(load):
-    with pytest.raises(ModelError, match="--dtype float16 is for nn.Modules"):
-        load("Doubler", dtype="float16")
-
-
 @pytest.mark.parametrize("name", ["Net", "build", "instance"])
 def test_modules_classes_factories_and_objects(load, name):
     predictor = load(name, inputs=["a", "b"])

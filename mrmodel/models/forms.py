@@ -1,0 +1,115 @@
+"""The form in which a model runs: in another dtype, or with linear layers of 8-bit integers.
+
+What calls the model sees float32 as before: numbers become the model's dtype on their way in, and
+float32 on their way out.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_map
+
+from mrmodel.errors import ModelError
+from mrmodel.models.predictor import Predictor
+
+QUANTIZE = ("int8",)
+
+
+def modules_of(predictor: Predictor) -> list[torch.nn.Module]:
+    """The modules that `predictor` holds: its attributes, and what is in those that are lists or
+    dicts."""
+    return [module for _, _, module in _places(predictor)]
+
+
+def to_dtype(predictor: Predictor, dtype: torch.dtype) -> None:
+    """Let the modules of `predictor` compute in `dtype`. Raises ModelError where it has none."""
+    modules = modules_of(predictor)
+    if not modules:
+        raise ModelError(
+            f"--dtype {_name(dtype)}: {type(predictor).__name__} holds no nn.Module as an "
+            f"attribute: expected one that can be converted; choose the dtype in load()"
+        )
+    border = _Border(dtype)
+    for module in modules:
+        module.to(dtype)
+        border.watch(module)
+
+
+def quantize(predictor: Predictor, device: str) -> None:
+    """Give the linear layers of `predictor` weights of 8-bit integers, one scale per layer; their
+    inputs are rounded to 8 bits, too, with a scale per batch (dynamic quantization, CPU only).
+
+    Raises ModelError where there is none, or on another `device`.
+    """
+    if torch.device(device).type != "cpu":
+        raise ModelError(f"--quantize int8 is for CPUs, but the model runs on {device}")
+    changed = 0
+    for holder, key, module in list(_places(predictor)):
+        changed += sum(isinstance(part, torch.nn.Linear) for part in module.modules())
+        holder[key] = _quantized(module)
+    if not changed:
+        raise ModelError(
+            f"--quantize int8: {type(predictor).__name__} holds no nn.Linear: expected one whose "
+            f"weights can be rounded"
+        )
+
+
+def _quantized(module: torch.nn.Module) -> torch.nn.Module:
+    from torch.ao.quantization import quantize_dynamic
+
+    with warnings.catch_warnings():  # of its move to a package of its own, which is heavy
+        warnings.simplefilter("ignore")
+        # inside another module: what is given itself would stay as it is
+        held = torch.nn.Sequential(module)
+        return quantize_dynamic(held, {torch.nn.Linear}, dtype=torch.qint8, inplace=True)[0]
+
+
+def _places(predictor: Predictor) -> Iterator[tuple[Any, Any, torch.nn.Module]]:
+    """(holder, key, module), so that ``holder[key]`` is the module."""
+    own = vars(predictor)
+    for holder in (own, *(value for value in own.values() if isinstance(value, dict | list))):
+        items = holder.items() if isinstance(holder, dict) else enumerate(holder)
+        for key, value in list(items):
+            if isinstance(value, torch.nn.Module):
+                yield holder, key, value
+
+
+class _Border:
+    """Numbers that cross from the caller's code into modules, and back. Watched are modules and
+    their children, since code may call these, too; what they call among each other stays."""
+
+    def __init__(self, dtype: torch.dtype):
+        self._dtype = dtype
+        self._inside = threading.local()
+
+    def watch(self, module: torch.nn.Module) -> None:
+        for part in (module, *module.children()):
+            part.register_forward_pre_hook(self._enter, with_kwargs=True)
+            part.register_forward_hook(self._leave, always_call=True)
+
+    def _enter(self, module: torch.nn.Module, args: Any, kwargs: Any) -> Any:
+        depth = getattr(self._inside, "depth", 0)
+        self._inside.depth = depth + 1
+        return None if depth else tree_map(self._cast(torch.float32, self._dtype), (args, kwargs))
+
+    def _leave(self, module: torch.nn.Module, args: Any, outputs: Any) -> Any:
+        self._inside.depth -= 1
+        if self._inside.depth:
+            return None
+        return tree_map(self._cast(self._dtype, torch.float32), outputs)
+
+    def _cast(self, source: torch.dtype, target: torch.dtype) -> Callable[[Any], Any]:
+        def cast(value: Any) -> Any:
+            is_source = isinstance(value, torch.Tensor) and value.dtype is source
+            return value.to(target) if is_source else value
+
+        return cast
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
