@@ -22,6 +22,9 @@ from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec, TrainS
 
 PathLike = str | os.PathLike
 
+# in which form the model runs
+_FORM = ("quantize", "tolerance")
+
 
 def predict(
     model: str | type | Sequence[str | type],
@@ -41,7 +44,6 @@ def predict(
     batch_size: str | int = "auto",
     device: str = "auto",
     dtype: str = "float32",
-    quantize: str | None = None,
     max_bad: str | int = 0,
     overwrite: bool = False,
     resume: bool = False,
@@ -56,7 +58,7 @@ def predict(
     `model` is what the command line takes (``file.py:Name``, ``package.module:Name``, a ``.pt2``
     file), or a class that lives in a file. `data` is a path, glob or URI, or several. The other
     arguments are the options of ``mrmodel predict``; `execution` are those of `ExecutionSpec`
-    (``shard_size``, ``workers``, ``threads``, ``memory``, ``jobconf``, …).
+    (``shard_size``, ``workers``, ``threads``, ``memory``, …), ``quantize`` and ``tolerance``.
 
     With `group_by` (a column) and `aggregate` (``mean``, ``max``, ``vote``, ``concat``,
     ``topk:K[:COLUMN]``) the output has a row per group instead, which `reducers` tasks make.
@@ -73,15 +75,13 @@ def predict(
         print(run.rows["ok"], run.output)
     """
     pairs = _pairs(model, weights)
-    first, *others = (
-        _model_spec(m, model_args, w, py_files, device, dtype, quantize) for m, w in pairs
-    )
+    specs = [_model_spec(m, model_args, w, py_files, device, dtype, execution) for m, w in pairs]
     job = Job(
-        first,
+        specs[0],
         DataSpec(_texts(data), format, _names(inputs), _names(keep), dict(types or {}), image_size),
         OutputSpec(os.fspath(output), output_format, str(max_bad), overwrite, resume),
-        ExecutionSpec.from_dict({"runner": runner, "batch_size": str(batch_size), **execution}),
-        others=tuple(others),
+        _execution({"runner": runner, "batch_size": str(batch_size), **execution}),
+        others=tuple(specs[1:]),
     )
     job = aggregation_job(job, group_by, aggregate, reducers)
     run_job = predict_groups if job.grouping else run_predict
@@ -113,7 +113,6 @@ def evaluate(
     batch_size: str | int = "auto",
     device: str = "auto",
     dtype: str = "float32",
-    quantize: str | None = None,
     max_bad: str | int = 0,
     overwrite: bool = False,
     resume: bool = False,
@@ -134,10 +133,10 @@ def evaluate(
         print(run.metrics["auroc"])
     """
     job = evaluation_job(
-        _model_spec(model, model_args, weights, py_files, device, dtype, quantize),
+        _model_spec(model, model_args, weights, py_files, device, dtype, execution),
         DataSpec(_texts(data), format, _names(inputs), None, dict(types or {}), image_size),
         OutputSpec(_text(output) or "", "parquet", str(max_bad), overwrite, resume),
-        ExecutionSpec.from_dict({"runner": runner, "batch_size": str(batch_size), **execution}),
+        _execution({"runner": runner, "batch_size": str(batch_size), **execution}),
         [metrics] if isinstance(metrics, str) else list(metrics),
         reducers,
         label=label,
@@ -225,12 +224,17 @@ def _model_spec(
     py_files: Sequence[PathLike],
     device: str,
     dtype: str,
-    quantize: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> ModelSpec:
     files = tuple(map(os.fspath, py_files))
+    form = {name: value for name, value in (options or {}).items() if name in _FORM}
     return ModelSpec(
-        _reference(model), dict(args or {}), _text(weights), files, device, dtype, quantize
+        _reference(model), dict(args or {}), _text(weights), files, device, dtype, **form
     )
+
+
+def _execution(options: Mapping[str, Any]) -> ExecutionSpec:
+    return ExecutionSpec.from_dict({n: v for n, v in options.items() if n not in _FORM})
 
 
 def _reference(model: str | type) -> str:

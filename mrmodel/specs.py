@@ -36,7 +36,8 @@ class ModelSpec(Spec):
     """MODEL and what belongs to it. `ref` is ``file.py:Name``, ``package.module:Name`` or a
     ``.pt2`` file; `args` are constructor arguments; `weights` a URI; `py_files` folders or files
     of Python code that the model imports; `quantize` is ``int8`` where its linear layers are to
-    be rounded to that."""
+    be rounded to that. With `dtype` ``auto`` the driver takes the fastest form in which no row's
+    outputs differ by more than `tolerance` (see driver/trial.py)."""
 
     ref: str
     args: dict[str, Any] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class ModelSpec(Spec):
     device: str = "auto"
     dtype: str = "float32"
     quantize: str | None = None
+    tolerance: float = 0.02
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,27 @@ model_options = together(
     click.option(
         "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
     ),
-    click.option("--dtype", type=DTYPES, default="float32", show_default=True),
 )
+
+# The dtype of a model that is trained.
+dtype_option = click.option("--dtype", type=DTYPES, default="float32", show_default=True)
 
 # In which form it runs, where it is not trained.
 form_options = together(
+    click.option(
+        "--dtype",
+        type=click.Choice([*DTYPES.choices, "auto"]),
+        default="float32",
+        show_default=True,
+        help="auto: the fastest of several forms, measured on the first rows, within --tolerance.",
+    ),
+    click.option(
+        "--tolerance",
+        type=click.FloatRange(0, min_open=True),
+        default=0.02,
+        show_default=True,
+        help="Of --dtype auto: how far a row's outputs may be off, as a share of their norm.",
+    ),
     click.option(
         "--quantize",
         type=click.Choice(["int8"]),

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mrmodel.cli.job_options import (
+    dtype_option,
     execution_options,
     input_options,
     model_options,
@@ -141,6 +142,7 @@ learning_options = together(
 )
 @learning_options
 @model_options
+@dtype_option
 @input_options
 @outcome_options
 @execution_options

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from mrmodel import storage
 from mrmodel.driver.target import Target, difference_to_output
 from mrmodel.shards.coverage import check_coverage
 from mrmodel.shards.plan import Plan, Source
 from mrmodel.shards.shard import Piece, Shard
+from mrmodel.specs import ModelSpec
 
 _NAME = "shards.json"
+_FORM = "form.json"
 
 
 def earlier_shards(target: Target, identity: dict[str, str], plan: Plan) -> tuple[Shard, ...]:
@@ -33,6 +36,21 @@ def earlier_shards(target: Target, identity: dict[str, str], plan: Plan) -> tupl
 def write_shards(target: Target, shards: Sequence[Shard]) -> None:
     """Note down the cut for the run that may have to go on with it."""
     storage.write_json(target.staging.folder(_NAME), [shard.to_dict() for shard in shards])
+
+
+def earlier_form(target: Target, spec: ModelSpec) -> dict[str, Any] | None:
+    """What --dtype auto came to in the run that is resumed, with the same tolerance: measured
+    again it could be something else, and no finished shard would count."""
+    uri = target.staging.folder(_FORM)
+    found = storage.read_json(uri) if storage.exists(uri) else None
+    found = found or (target.run or {}).get("model", {}).get("form")
+    return found if found and found["tolerance"] == spec.tolerance else None
+
+
+def write_form(target: Target, form: dict[str, Any] | None) -> None:
+    """Note down what --dtype auto came to, where it was asked for."""
+    if form:
+        storage.write_json(target.staging.folder(_FORM), form)
 
 
 def _in_staging(target: Target, identity: dict[str, str]) -> list[Shard]:

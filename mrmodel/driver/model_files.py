@@ -29,7 +29,8 @@ class ModelFiles:
     """`spec` with absolute paths; `sha256` names the model (its weights, or its code where there
     are none), `code_sha256` the user's code; `weights` is a local path or a URI; `declared` the
     columns that the model's class says it reads. Of an ensemble `members` are its models, each with
-    the name that people know it by; the other fields are of all together, and `weights` None."""
+    the name that people know it by; the other fields are of all together, and `weights` None.
+    `form` tells how --dtype auto came to what `spec` says."""
 
     spec: ModelSpec
     sha256: str
@@ -39,11 +40,14 @@ class ModelFiles:
     weights_bytes: int
     declared: tuple[str, ...] | None
     members: tuple[tuple[str, ModelFiles], ...] = ()
+    form: dict[str, Any] | None = None
 
     @property
     def described(self) -> dict[str, Any]:
         """The model as run.json tells of it."""
         told = {"ref": self.spec.ref, "sha256": self.sha256}
+        if self.form:
+            told["form"] = self.form
         if self.members:
             told["models"] = [
                 {"name": name, "ref": model.spec.ref, "sha256": model.sha256}

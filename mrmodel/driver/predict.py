@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mrmodel import errors, storage
 from mrmodel.driver import commit, ledger
-from mrmodel.driver.earlier import earlier_shards, write_shards
+from mrmodel.driver.earlier import earlier_form, earlier_shards, write_form, write_shards
 from mrmodel.driver.model_files import (
     ModelFiles,
     find_models,
@@ -27,6 +27,7 @@ from mrmodel.driver.target import (
     open_target,
     prepare_staging,
 )
+from mrmodel.driver.trial import choose, threads_of
 from mrmodel.errors import InterruptedJobError, MrmodelError, TooManyBadRowsError
 from mrmodel.jobs.mr_predict import MRPredict
 from mrmodel.runners.base import Launch, Launcher, launcher_for
@@ -114,6 +115,7 @@ class Steps:
         files = find_models(self._job.models, self._job.data.inputs is None, self._folder)
         plan = plan_data(self._job.data, files.declared, shard_size, self.also())
         check_input(target, (source.uri for source in plan.sources))
+        files = self._in_a_form(target, files, plan)
         self._identity = identity(files, self.options(plan))
         shards = self._launcher.shards(
             plan, shard_size, self._job.execution, self._earlier_shards(target, plan)
@@ -123,7 +125,7 @@ class Steps:
         if already:
             return already
         try:
-            kept = self._keep_finished(target, shards)
+            kept = self._keep_finished(target, files, shards)
             self._run_tasks(self._launch(target, files, plan, shards, kept), target)
         except KeyboardInterrupt as error:
             raise InterruptedJobError(f"interrupted; {_tidy(target.staging)}") from error
@@ -141,6 +143,24 @@ class Steps:
                 f"{execution.batch_size!r}"
             )
         return parse_size(execution.shard_size, "--shard-size")
+
+    def _in_a_form(self, target: Target, files: ModelFiles, plan: Plan) -> ModelFiles:
+        """`files` in the form that --dtype auto finds, or that a resumed run has found."""
+        if files.spec.dtype != "auto":
+            return files
+        resume = self._job.output.resume
+        form = (resume and earlier_form(target, files.spec)) or self._measured_form(files, plan)
+        spec = replace(files.spec, dtype=form["form"]["dtype"], quantize=form["form"]["quantize"])
+        return replace(files, spec=spec, form=form)
+
+    def _measured_form(self, files: ModelFiles, plan: Plan) -> dict[str, Any]:
+        if files.members or files.spec.quantize:
+            other = "--quantize" if files.spec.quantize else "several models"
+            raise errors.UsageError(f"--dtype auto and {other}: expected at most one of them")
+        threads = threads_of(self._job.execution)
+        choice = choose(files.spec, self._task_data(plan), plan.sources, threads)
+        self._watcher.say(str(choice))
+        return choice.to_dict()
 
     def also(self) -> tuple[str, ...]:
         """Columns to read that are neither the model's nor kept."""
@@ -188,13 +208,16 @@ class Steps:
             raise self._too_many_bad(run)
         return run
 
-    def _keep_finished(self, target: Target, shards: tuple[Shard, ...]) -> set[str]:
+    def _keep_finished(
+        self, target: Target, files: ModelFiles, shards: tuple[Shard, ...]
+    ) -> set[str]:
         """Prepare the staging folder; the keys of the shards in it that are finished."""
         resume = self._job.output.resume
         if resume:
             commit.take_back(target.staging)
         reason = prepare_staging(target, self._identity, resume)
         write_shards(target, shards)
+        write_form(target, files.form)
         if not resume:
             return set()
         wanted = {shard.key for shard in shards}
@@ -220,17 +243,10 @@ class Steps:
     ) -> Launch:
         execution = self._job.execution
         ensemble = task_ensemble(files, self._job.aggregate)
-        data = TaskData(
-            plan.format,
-            encode_schema(plan.schema),
-            plan.inputs,
-            plan.keep,
-            self._job.data.image_size,
-        )
         spec = TaskSpec(
             job=storage.basename(target.uri),
             model=task_model(files).to_dict(),
-            data=data.to_dict(),
+            data=self._task_data(plan).to_dict(),
             staging=target.staging.uri,
             identity=self._identity,
             output_format=self._job.output.format,
@@ -256,6 +272,10 @@ class Steps:
             kind=self.kind,
             reducers=self._job.reducers,
         )
+
+    def _task_data(self, plan: Plan) -> TaskData:
+        schema, size = encode_schema(plan.schema), self._job.data.image_size
+        return TaskData(plan.format, schema, plan.inputs, plan.keep, size)
 
     def _run_tasks(self, launch: Launch, target: Target) -> None:
         if not launch.remaining:

@@ -41,7 +41,7 @@ def to_dtype(predictor: Predictor, dtype: torch.dtype) -> None:
 
 
 def quantize(predictor: Predictor, device: str) -> None:
-    """Give the linear layers of `predictor` weights of 8-bit integers, one scale per layer; their
+    """Give the linear layers of `predictor` weights of 8-bit integers, a scale per output; their
     inputs are rounded to 8 bits, too, with a scale per batch (dynamic quantization, CPU only).
 
     Raises ModelError where there is none, or on another `device`.
@@ -60,13 +60,14 @@ def quantize(predictor: Predictor, device: str) -> None:
 
 
 def _quantized(module: torch.nn.Module) -> torch.nn.Module:
-    from torch.ao.quantization import quantize_dynamic
+    from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
 
     with warnings.catch_warnings():  # of its move to a package of its own, which is heavy
         warnings.simplefilter("ignore")
         # inside another module: what is given itself would stay as it is
         held = torch.nn.Sequential(module)
-        return quantize_dynamic(held, {torch.nn.Linear}, dtype=torch.qint8, inplace=True)[0]
+        each = {torch.nn.Linear: per_channel_dynamic_qconfig}
+        return quantize_dynamic(held, each, dtype=torch.qint8, inplace=True)[0]
 
 
 def _places(predictor: Predictor) -> Iterator[tuple[Any, Any, torch.nn.Module]]:
