@@ -23,7 +23,7 @@ from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec, TrainS
 PathLike = str | os.PathLike
 
 # in which form the model runs
-_FORM = ("quantize", "tolerance")
+_FORM = ("quantize", "tolerance", "compile")
 
 
 def predict(
@@ -58,7 +58,7 @@ def predict(
     `model` is what the command line takes (``file.py:Name``, ``package.module:Name``, a ``.pt2``
     file), or a class that lives in a file. `data` is a path, glob or URI, or several. The other
     arguments are the options of ``mrmodel predict``; `execution` are those of `ExecutionSpec`
-    (``shard_size``, ``workers``, ``threads``, ``memory``, …), ``quantize`` and ``tolerance``.
+    (``shard_size``, ``workers``, ``memory``, …), ``quantize``, ``tolerance`` and ``compile``.
 
     With `group_by` (a column) and `aggregate` (``mean``, ``max``, ``vote``, ``concat``,
     ``topk:K[:COLUMN]``) the output has a row per group instead, which `reducers` tasks make.

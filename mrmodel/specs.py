@@ -37,7 +37,8 @@ class ModelSpec(Spec):
     ``.pt2`` file; `args` are constructor arguments; `weights` a URI; `py_files` folders or files
     of Python code that the model imports; `quantize` is ``int8`` where its linear layers are to
     be rounded to that. With `dtype` ``auto`` the driver takes the fastest form in which no row's
-    outputs differ by more than `tolerance` (see driver/trial.py)."""
+    outputs differ by more than `tolerance` (see driver/trial.py); with `compile` its modules are
+    made machine code before the job (see models/compiled.py)."""
 
     ref: str
     args: dict[str, Any] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class ModelSpec(Spec):
     dtype: str = "float32"
     quantize: str | None = None
     tolerance: float = 0.02
+    compile: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""Who runs this."""
+"""Who runs this, and where things are kept for them."""
 
 from __future__ import annotations
 
 import getpass
 import os
+from pathlib import Path
 
 
 def user_name() -> str:
@@ -12,6 +13,15 @@ def user_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.geteuid())
+
+
+def cache_folder() -> Path:
+    """Where what may be made again is kept for later jobs: MRMODEL_CACHE_DIR, else a folder below
+    that of the user's caches."""
+    named = os.environ.get("MRMODEL_CACHE_DIR")
+    if named:
+        return Path(named).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mrmodel"
 
 
 def hadoop_user() -> str:

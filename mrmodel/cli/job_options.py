@@ -86,6 +86,11 @@ form_options = together(
         type=click.Choice(["int8"]),
         help="Round the weights and inputs of linear layers to 8-bit integers (CPU).",
     ),
+    click.option(
+        "--compile",
+        is_flag=True,
+        help="Make the model machine code once, before the job (needs a C++ compiler here).",
+    ),
 )
 
 # How the input is read.

@@ -14,7 +14,7 @@ def specs_of(
     model = ModelSpec(
         options["model"], options["model_args"], options["weights"], tuple(options["py_files"]),
         options["device"], options["dtype"], options.get("quantize"),
-        options.get("tolerance", ModelSpec.tolerance),
+        options.get("tolerance", ModelSpec.tolerance), options.get("compile", False),
     )  # fmt: skip
     data = DataSpec(
         tuple(options["inputs_"]), options["input_format"], options["inputs"], options.get("keep"),

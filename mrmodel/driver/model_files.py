@@ -7,7 +7,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ class ModelFiles:
     are none), `code_sha256` the user's code; `weights` is a local path or a URI; `declared` the
     columns that the model's class says it reads. Of an ensemble `members` are its models, each with
     the name that people know it by; the other fields are of all together, and `weights` None.
-    `form` tells how --dtype auto came to what `spec` says."""
+    `form` tells how --dtype auto came to what `spec` says; `compiled` are the files of --compile,
+    name → path."""
 
     spec: ModelSpec
     sha256: str
@@ -41,6 +42,7 @@ class ModelFiles:
     declared: tuple[str, ...] | None
     members: tuple[tuple[str, ModelFiles], ...] = ()
     form: dict[str, Any] | None = None
+    compiled: dict[str, str] = field(default_factory=dict)
 
     @property
     def described(self) -> dict[str, Any]:
@@ -79,7 +81,9 @@ def find_models(specs: Sequence[ModelSpec], needs_inputs: bool, folder: Path) ->
 
 def task_model(files: ModelFiles) -> TaskModel:
     """What tasks are told of the model, or of an ensemble as a whole."""
-    return TaskModel(files.spec.to_dict(), files.sha256, weights=files.spec.weights)
+    return TaskModel(
+        files.spec.to_dict(), files.sha256, weights=files.spec.weights, compiled=files.compiled
+    )
 
 
 def task_ensemble(files: ModelFiles, aggregate: str | None) -> TaskEnsemble | None:
@@ -224,6 +228,7 @@ def _identity_of(files: ModelFiles) -> dict[str, Any]:
     spec = files.spec
     model = {"ref": Path(spec.ref).name, "args": spec.args, "dtype": spec.dtype}
     form = {"quantize": spec.quantize} if spec.quantize else {}
+    form |= {"compile": True} if spec.compile else {}
     return {**model, **form, "sha256": files.sha256}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mrmodel import errors, storage
 from mrmodel.driver import commit, ledger
+from mrmodel.driver.compiling import compiled_files
 from mrmodel.driver.earlier import earlier_form, earlier_shards, write_form, write_shards
 from mrmodel.driver.model_files import (
     ModelFiles,
@@ -145,13 +146,19 @@ class Steps:
         return parse_size(execution.shard_size, "--shard-size")
 
     def _in_a_form(self, target: Target, files: ModelFiles, plan: Plan) -> ModelFiles:
-        """`files` in the form that --dtype auto finds, or that a resumed run has found."""
-        if files.spec.dtype != "auto":
+        """`files` in the form that --dtype auto finds, or that a resumed run has found, and
+        compiled where that is asked for."""
+        if files.spec.dtype == "auto":
+            resume = self._job.output.resume
+            form = (resume and earlier_form(target, files.spec)) or self._measured_form(files, plan)
+            files = replace(files, spec=replace(files.spec, **form["form"]), form=form)
+        if not files.spec.compile:
             return files
-        resume = self._job.output.resume
-        form = (resume and earlier_form(target, files.spec)) or self._measured_form(files, plan)
-        spec = replace(files.spec, dtype=form["form"]["dtype"], quantize=form["form"]["quantize"])
-        return replace(files, spec=spec, form=form)
+        if files.members:
+            raise errors.UsageError("--compile and several models: expected one model")
+        self._watcher.say("compiling the model, unless it was before (half a minute or so)")
+        compiled = compiled_files(files, self._task_data(plan), plan.sources)
+        return replace(files, compiled=compiled)
 
     def _measured_form(self, files: ModelFiles, plan: Plan) -> dict[str, Any]:
         if files.members or files.spec.quantize:

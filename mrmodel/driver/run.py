@@ -16,6 +16,7 @@ from mrmodel.shards.plan import Plan
 from mrmodel.tasks.clock import PHASES
 from mrmodel.version import __version__
 
+_CALLS = ("compiled", "as_it_is")
 _PACKAGES = ("torch", "pyarrow", "numpy", "mrjob", "hdfs-native")
 
 
@@ -94,7 +95,7 @@ def describe(
         success=success,
         runner=runner,
         rows=rows,
-        model=files.described,
+        model={**files.described, **_calls(fresh)},
         inputs=[{"uri": s.uri, "bytes": s.size, "rows": s.rows} for s in plan.sources],
         seconds=seconds,
         rows_per_second=ledger.total(fresh)["in"] / max(seconds["total"], 1e-9),
@@ -107,6 +108,12 @@ def describe(
         applications=applications,
         shards=records,
     )
+
+
+def _calls(records: list[Record]) -> dict[str, Any]:
+    """How often machine code of --compile ran; nothing where it was not asked for."""
+    told = [record["calls"] for record in records if "calls" in record]
+    return {"calls": {name: sum(c[name] for c in told) for name in _CALLS}} if told else {}
 
 
 def _seconds(records: list[Record], started: float) -> dict[str, float]:

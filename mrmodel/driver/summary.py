@@ -25,11 +25,20 @@ def lines(run: Run) -> list[str]:
         "time": f"{_precise(seconds['total'])} on {run.runner}, {run.rows_per_second:,.0f} rows/s",
         "seconds": f"start {seconds['start']:.1f}; summed over tasks: {phases}",
         "forward share": f"{run.forward_share:.0%} of task time after load",
+        "compiled": _compiled(run.model.get("calls")),
         "resumed": f"{run.kept} shards were finished before" if run.kept else "",
         "output": run.output,
     }
     shown = [f"{name:<15}{text}" for name, text in facts.items() if text]
     return shown + _errors(run)
+
+
+def _compiled(calls: dict[str, int] | None) -> str:
+    if calls is None:
+        return ""
+    total = sum(calls.values())
+    share = f"{calls['compiled'] / total:.0%} of {total:,} calls" if total else "not used"
+    return f"{share}; the others ran the model as it is" if calls["as_it_is"] else share
 
 
 def training_lines(run: TrainRun) -> list[str]:

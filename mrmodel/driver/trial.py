@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -110,7 +110,7 @@ def choose(spec: ModelSpec, data: TaskData, sources: Iterable[Source], threads: 
     set_threads(threads)
     inputs = list(data.inputs if data.inputs is not None else data.arrow_schema.names)
     rows = sample(data, sources, inputs)
-    plain = _Candidate(_load(spec, AS_IT_IS, inputs), inputs)
+    plain = _Candidate(_load_in(AS_IT_IS, spec, inputs), inputs)
     if rows is None:
         return Choice(AS_IT_IS, spec.tolerance, 0, ())
     rows = _affordable(plain, rows)
@@ -164,16 +164,21 @@ class _Candidate:
         }
 
 
-def _load(spec: ModelSpec, form: Form, inputs: list[str]) -> Any:
+def load(spec: ModelSpec, inputs: list[str]) -> Any:
+    """The predictor that `spec` names, ready, in this process. Raises as `load_predictor`."""
     return load_predictor(
         spec.ref,
         model_args=spec.args,
         weights=spec.weights,
         device=spec.device,
-        dtype=form.dtype,
-        quantize=form.quantize,
+        dtype=spec.dtype,
+        quantize=spec.quantize,
         inputs=inputs,
     )
+
+
+def _load_in(form: Form, spec: ModelSpec, inputs: list[str]) -> Any:
+    return load(replace(spec, dtype=form.dtype, quantize=form.quantize), inputs)
 
 
 def _kind(predictor: Any) -> str:
@@ -197,7 +202,7 @@ def _try(
 ) -> Tried:
     """The two take turns, so that what else the machine does slows down both."""
     try:
-        candidate = _Candidate(_load(spec, form, inputs), inputs)
+        candidate = _Candidate(_load_in(form, spec, inputs), inputs)
         for _ in range(PASSES):
             plain.run(rows)
             candidate.run(rows)

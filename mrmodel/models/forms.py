@@ -20,10 +20,21 @@ from mrmodel.models.predictor import Predictor
 QUANTIZE = ("int8",)
 
 
+def held_modules(predictor: Predictor) -> Iterator[tuple[str, torch.nn.Module]]:
+    """The modules that `predictor` holds, by names like ``model`` and ``heads.0``."""
+    own = vars(predictor)
+    for name, value in own.items():
+        if isinstance(value, torch.nn.Module):
+            yield name, value
+        items = value.items() if isinstance(value, dict) else ()
+        items = enumerate(value) if isinstance(value, list) else items
+        yield from ((f"{name}.{k}", v) for k, v in items if isinstance(v, torch.nn.Module))
+
+
 def modules_of(predictor: Predictor) -> list[torch.nn.Module]:
     """The modules that `predictor` holds: its attributes, and what is in those that are lists or
     dicts."""
-    return [module for _, _, module in _places(predictor)]
+    return [module for _, module in held_modules(predictor)]
 
 
 def to_dtype(predictor: Predictor, dtype: torch.dtype) -> None:

@@ -112,7 +112,12 @@ class HadoopLauncher:
         self._check_memory(launch)
         user = hadoop_user()
         shipment = ship(
-            launch.code, launch.weights, launch.execution.env, user, _file_system(launch)
+            launch.code,
+            launch.weights,
+            launch.execution.env,
+            user,
+            _file_system(launch),
+            launch.spec.task_model.compiled,
         )
         spec_file = launch.folder / "task-spec.json"
         _shipped_spec(launch, shipment).write(spec_file)
@@ -332,7 +337,8 @@ def _shipped_spec(launch: Launch, shipment: Shipment) -> TaskSpec:
     if ship_round(launch.round_weights):
         spec = replace(spec, training={**(spec.training or {}), "weights": ROUND_WEIGHTS})
     if spec.ensemble is None:
-        return replace(spec, model=_shipped(spec.task_model, weights[0]).to_dict())
+        model = _shipped(spec.task_model, weights[0])
+        return replace(spec, model=replace(model, compiled=shipment.compiled).to_dict())
     ensemble = TaskEnsemble.from_dict(spec.ensemble)
     members = tuple(
         replace(member, model=_shipped(member.task_model, own).to_dict()).to_dict()

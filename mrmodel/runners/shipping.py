@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,11 +38,12 @@ class ShippedWeights:
 class Shipment:
     """`files`: ``URI#NAME`` for each file that tasks find as NAME in their folder; `weights`: those
     among them that are weights, of each model. `env`: ``URI#env`` of the archive that YARN unpacks
-    into the folder ``env``."""
+    into the folder ``env``. `compiled`: name → NAME in the task's folder."""
 
     files: tuple[str, ...]
     weights: tuple[ShippedWeights, ...]
     env: str | None = None
+    compiled: dict[str, str] = field(default_factory=dict)
 
 
 def ship(
@@ -51,9 +52,10 @@ def ship(
     env: str | None,
     user: str,
     defaults: str,
+    compiled: Mapping[str, str] | None = None,
 ) -> Shipment:
     """Put mrmodel itself, the user's `code` (a zip), the `weights` of each model (a local path, or
-    None) and `env` (an archive, a local path or a URI) on HDFS.
+    None), `env` (an archive, a local path or a URI) and `compiled` (name → local path) on HDFS.
 
     `defaults` is the URI of the file system, ``hdfs://NAMENODE``. Raises UsageError for an
     archive that is missing or of a kind that YARN does not unpack.
@@ -65,7 +67,9 @@ def ship(
     names: dict[str, str] = {}  # models may share a file
     shipped = tuple(_put_weights(cache, path, names) for path in weights)
     files += [f"{uri}#{name}" for uri, name in names.items()]
-    return Shipment(tuple(files), shipped, _put_env(cache, env) if env else None)
+    links = {name: f"compiled-{name}" for name in compiled or {}}
+    files += [f"{_put_file(cache, Path((compiled or {})[n]))}#{link}" for n, link in links.items()]
+    return Shipment(tuple(files), shipped, _put_env(cache, env) if env else None, links)
 
 
 def _put_weights(cache: str, weights: str | None, names: dict[str, str]) -> ShippedWeights:

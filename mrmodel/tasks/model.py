@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from mrmodel.models.compiled import use_compiled
 from mrmodel.models.ensemble import Ensemble, Member, speaking_for
 from mrmodel.models.loading import load_predictor
 from mrmodel.tasks.code import reach_code, weights_of
@@ -43,7 +45,7 @@ def load(task_model: TaskModel, inputs: tuple[str, ...] | None) -> Any:
     """The predictor, ready. Raises ModelError when it cannot be loaded."""
     spec = task_model.model
     ref = reach_code(task_model)
-    return load_predictor(
+    predictor = load_predictor(
         ref,
         model_args=spec.args,
         weights=weights_of(task_model),
@@ -52,3 +54,6 @@ def load(task_model: TaskModel, inputs: tuple[str, ...] | None) -> Any:
         inputs=list(inputs) if inputs is not None else None,
         quantize=spec.quantize,
     )
+    if task_model.compiled:
+        use_compiled(predictor, {n: Path.cwd() / p for n, p in task_model.compiled.items()})
+    return predictor

@@ -11,6 +11,7 @@ from typing import IO, Any
 from mrmodel import storage
 from mrmodel.errors import JobError, LedgerError, MrmodelError
 from mrmodel.formats.base import ReadOptions
+from mrmodel.models.compiled import take_calls
 from mrmodel.shards.shard import Shard
 from mrmodel.tasks import model as task_model
 from mrmodel.tasks.bad_rows import counts_from_piece
@@ -183,6 +184,7 @@ class PredictTask:
             "batch_size": self._sizer.rows,
             "attempt": self._context.attempt,
             "host": self._context.host,
+            **({"calls": take_calls(self._predictor)} if self._spec.task_model.compiled else {}),
         }
 
     def _remembered_limit(self, by_cost: bool) -> float | None:

@@ -18,7 +18,8 @@ class TaskModel(Spec):
     """The model as tasks find it. `spec.ref` is as the user gave it (a file's path is absolute
     where tasks share the driver's files); with `shipped`, code lies in ``code.zip`` and weights
     under `weights_links` (file name in the weights folder → name in the working folder). Of a
-    model of several, `place` is the folder in ``code.zip`` that is its own."""
+    model of several, `place` is the folder in ``code.zip`` that is its own. `compiled` are the
+    files of --compile: name → path, or name in the working folder."""
 
     spec: dict[str, Any]
     sha256: str
@@ -27,6 +28,7 @@ class TaskModel(Spec):
     weights_links: dict[str, str] = field(default_factory=dict)
     shipped: bool = False
     place: str = ""
+    compiled: dict[str, str] = field(default_factory=dict)
 
     @property
     def model(self) -> ModelSpec:

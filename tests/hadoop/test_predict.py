@@ -103,18 +103,21 @@ def test_embeddings_here(kind, runner, sentences, weights, expected, tmp_path):
     assert_same_embeddings(found, expected)
 
 
-@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
-def test_embeddings_on_the_cluster(kind, sentences, weights, expected, root):
+@pytest.mark.parametrize(("kind", "form"), [("parquet", []), ("jsonl", ["--compile"])])
+def test_embeddings_on_the_cluster(kind, form, sentences, weights, expected, root):
     for path in (sentences[1] / kind).iterdir():
         write_file(f"{root}/{kind}/{path.name}", path.read_bytes())
     done = on_hadoop(
         EXAMPLES / "embed" / "model.py:Embed", f"{root}/{kind}", f"{root}/{kind}-out",
-        "--weights", weights, "--shard-size", "128KB",
+        "--weights", weights, "--shard-size", "128KB", *form,
     )  # fmt: skip
     assert done.code == 0, done.err
     assert_same_embeddings(running.rows(f"{root}/{kind}-out"), expected)
-    # each file was a task of its own
-    assert len(running.run_json(f"{root}/{kind}-out")["shards"]) == 2
+    run = running.run_json(f"{root}/{kind}-out")
+    assert len(run["shards"]) == 2  # each file was a task of its own
+    calls = run["model"].get("calls", {})
+    assert (calls.get("compiled", 0) > 10) == bool(form)
+    assert calls.get("as_it_is", 0) == 0
 
 
 # a file of many blocks
