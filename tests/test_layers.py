@@ -131,3 +131,14 @@ for job in {jobs}:
 print("torch" in sys.modules)"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_the_driver_of_a_clusters_job_does_without_torch():
+    """It takes a second before the job is submitted."""
+    code = """
+import sys
+import mrmodel.driver.aggregate, mrmodel.driver.progress, mrmodel.runners.hadoop
+import mrmodel.runners.streaming
+print("torch" in sys.modules)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -10,7 +10,6 @@ from typing import Any
 
 from mrmodel import errors, storage
 from mrmodel.driver import commit, ledger
-from mrmodel.driver.compiling import compiled_files
 from mrmodel.driver.earlier import earlier_form, earlier_shards, write_form, write_shards
 from mrmodel.driver.model_files import (
     ModelFiles,
@@ -28,9 +27,8 @@ from mrmodel.driver.target import (
     open_target,
     prepare_staging,
 )
-from mrmodel.driver.trial import choose, threads_of
 from mrmodel.errors import InterruptedJobError, MrmodelError, TooManyBadRowsError
-from mrmodel.jobs.mr_predict import MRPredict
+from mrmodel.jobs.mr_predict import MRPredict, load_dotted
 from mrmodel.runners.base import Launch, Launcher, launcher_for
 from mrmodel.shards.plan import Plan
 from mrmodel.shards.planning import plan_data
@@ -40,6 +38,10 @@ from mrmodel.tasks.spec import Evaluation, Grouping, TaskData, TaskSpec, encode_
 from mrmodel.tasks.staging import Staging
 from mrmodel.units import parse_budget, parse_size
 from mrmodel.version import __version__
+
+# named, not imported: they need torch, which the driver of a cluster's job does without
+_CHOOSE = "mrmodel.driver.trial:choose"
+_COMPILE = "mrmodel.driver.compiling:compiled_files"
 
 
 @dataclass(frozen=True)
@@ -157,15 +159,15 @@ class Steps:
         if files.members:
             raise errors.UsageError("--compile and several models: expected one model")
         self._watcher.say("compiling the model, unless it was before (half a minute or so)")
-        compiled = compiled_files(files, self._task_data(plan), plan.sources)
+        compiled = load_dotted(_COMPILE)(files, self._task_data(plan), plan.sources)
         return replace(files, compiled=compiled)
 
     def _measured_form(self, files: ModelFiles, plan: Plan) -> dict[str, Any]:
         if files.members or files.spec.quantize:
             other = "--quantize" if files.spec.quantize else "several models"
             raise errors.UsageError(f"--dtype auto and {other}: expected at most one of them")
-        threads = threads_of(self._job.execution)
-        choice = choose(files.spec, self._task_data(plan), plan.sources, threads)
+        choose = load_dotted(_CHOOSE)
+        choice = choose(files.spec, self._task_data(plan), plan.sources, self._job.execution)
         self._watcher.say(str(choice))
         return choice.to_dict()
 

@@ -102,12 +102,14 @@ def threads_of(execution: ExecutionSpec) -> int:
     return execution.threads or usual.get(execution.runner) or os.cpu_count() or 1
 
 
-def choose(spec: ModelSpec, data: TaskData, sources: Iterable[Source], threads: int) -> Choice:
+def choose(
+    spec: ModelSpec, data: TaskData, sources: Iterable[Source], execution: ExecutionSpec
+) -> Choice:
     """Measure the model that `spec` names in each form that its device has, on rows of `sources`.
 
     Raises ModelError where the model cannot run as it is.
     """
-    set_threads(threads)
+    set_threads(threads_of(execution))
     inputs = list(data.inputs if data.inputs is not None else data.arrow_schema.names)
     rows = sample(data, sources, inputs)
     plain = _Candidate(_load_in(AS_IT_IS, spec, inputs), inputs)

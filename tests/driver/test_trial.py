@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 
-from mrmodel.driver import predict, trial
+from mrmodel.driver import trial
 from mrmodel.driver.trial import AS_IT_IS, Choice, Form, Tried
 from mrmodel.errors import ModelError, UsageError
 from tests.driver import helpers
@@ -89,7 +89,7 @@ def test_a_resumed_run_keeps_to_what_was_taken(timed, tmp_path, monkeypatch):
     """Measured again it may be another, and no finished shard would count."""
     first = timed()
     (tmp_path / "out" / "_SUCCESS").unlink()
-    monkeypatch.setattr(predict, "choose", None)
+    monkeypatch.setattr(trial, "choose", None)
     again = timed(resume=True)
     assert again.model["form"] == first.model["form"]
     assert again.started == first.started  # every shard was finished already
