@@ -79,8 +79,7 @@ def _inputs(data: TaskData) -> list[str]:
 
 
 def _key(files: ModelFiles, data: TaskData) -> str:
-    """What the packages depend on. Not the weights' values, but their shapes, and who reads these
-    reads all."""
+    """What the packages depend on."""
     spec = files.spec
     told = [
         files.sha256, files.code_sha256, spec.ref, spec.args, spec.dtype, spec.quantize,
