@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.json
 import pyarrow.parquet as pq
 
 from mrmodel import storage
@@ -20,6 +23,28 @@ def read_output(folder: str) -> pa.Table:
     return pa.concat_tables(tables).sort_by("id").combine_chunks()
 
 
+def read_folder(folder: Path) -> pa.Table:
+    """All rows that a system other than mrmodel left in `folder`, ordered by id: Parquet, or
+    lines of JSON where files have no ending. Neither what is hidden or temporary nor what cannot
+    be read."""
+    tables = []
+    for path in sorted(folder.rglob("*")) if folder.exists() else ():
+        names = path.relative_to(folder).parts
+        hidden = any(name.startswith((".", "_", "beam-temp")) for name in names)
+        if path.is_file() and path.stat().st_size and not hidden:
+            try:
+                tables.append(_read_file(path))
+            except pa.ArrowInvalid:  # its writer was killed
+                continue
+    return pa.concat_tables(tables).sort_by("id").combine_chunks() if tables else pa.table({})
+
+
+def _read_file(path: Path) -> pa.Table:
+    if path.suffix == ".parquet":
+        return pq.ParquetFile(path).read()
+    return pa.json.read_json(path)
+
+
 def difference(one: pa.Table, other: pa.Table) -> float:
     """The largest absolute difference of any number; infinite where ids or columns differ."""
     if sorted(one.column_names) != sorted(other.column_names):
@@ -27,14 +52,19 @@ def difference(one: pa.Table, other: pa.Table) -> float:
     if not one.column("id").equals(other.column("id")):
         return float("inf")
     names = [name for name in one.column_names if name != "id"]
-    return max(
-        float(np.max(np.abs(_numbers(one, name) - _numbers(other, name)), initial=0.0))
-        for name in names
-    )
+    return max(_largest(_numbers(one, name), _numbers(other, name)) for name in names)
+
+
+def _largest(one: np.ndarray, other: np.ndarray) -> float:
+    if one.shape != other.shape:
+        return float("inf")
+    return float(np.max(np.abs(one - other), initial=0.0))
 
 
 def _numbers(table: pa.Table, name: str) -> np.ndarray:
     column = table.column(name).combine_chunks()
-    while pa.types.is_fixed_size_list(column.type):
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
+    while not pa.types.is_floating(column.type) and not pa.types.is_integer(column.type):
         column = column.flatten()
-    return column.to_numpy()
+    return column.to_numpy(zero_copy_only=False)

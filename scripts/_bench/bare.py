@@ -21,6 +21,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from _bench.rivals import common
+
 WINDOW_ROWS = 8192
 
 
@@ -35,6 +37,8 @@ class Clock:
         now = time.perf_counter()
         self.seconds[phase] += now - self._last
         self._last = now
+        if phase == "forward":
+            common.first_batch()
 
 
 class Embed:
@@ -125,7 +129,33 @@ class Tabular:
         return {"output": pa.array(found)}
 
 
-MODELS = {"embed": Embed, "digits": Digits, "tabular": Tabular}
+class Images:
+    """The residual network: decode a batch, predict it."""
+
+    columns = ("jpeg",)
+
+    def __init__(self, weights, batch_size):
+        from _bench.resnet import ResNet
+
+        self.batch_size = batch_size
+        self.model = ResNet().eval()
+        self.model.load_state_dict(safetensors.torch.load_file(weights))
+
+    def __call__(self, window, clock):
+        from _bench.resnet import decode
+
+        jpegs, found = window.column("jpeg").to_pylist(), []
+        for begin in range(0, len(jpegs), self.batch_size):
+            images = np.stack([decode(jpeg) for jpeg in jpegs[begin : begin + self.batch_size]])
+            clock.lap("prepare")
+            found.append(self.model(torch.from_numpy(images)).numpy())
+            clock.lap("forward")
+        out = np.concatenate(found)
+        flat = pa.array(out.reshape(-1))
+        return {"output": pa.FixedSizeListArray.from_arrays(flat, out.shape[1])}
+
+
+MODELS = {"embed": Embed, "digits": Digits, "tabular": Tabular, "images": Images}
 
 
 def predict(model, files, out, clock):

@@ -18,6 +18,7 @@ from .errors import BenchError
 from .fixed_commands import add_fixed
 from .language_commands import add_language
 from .options import hdfs_folder, positive, say, some_of, work_folder
+from .rival_commands import add_rivals
 from .train_commands import add_train
 from .watch import CommandFailed
 from .workloads import WORKLOADS, write_data
@@ -33,6 +34,7 @@ examples:
   scripts/bench predict --rows 500 --repeat 1 --json r.json a first look, and the raw figures
   scripts/bench train                                       torchrun, rounds, and adding up
   scripts/bench fixed                                       small jobs against bare Streaming
+  scripts/bench rivals                                      Spark, Ray, Beam, Dask and others
   scripts/bench language --device cuda --runner inline      local steps against synchronous ones
 
 hadoop needs a cluster: eval "$(scripts/cluster env)".
@@ -88,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     add_fixed(commands)
     add_equal(commands)
     add_language(commands)
+    add_rivals(commands)
     return parser
 
 

@@ -69,21 +69,27 @@ def measure(system: str, setting: Setting) -> Measured:
     return _mrmodel(system, setting)
 
 
-def _bare(system: str, setting: Setting) -> Measured:
-    """One process with all cores, or one process per core with a file each."""
-    one = system == "bare-threads"
-    groups = [setting.data.files] if one else [(file,) for file in setting.data.files]
-    output = setting.folder / system
-    output.mkdir(exist_ok=True)
-    commands = [
+def bare_commands(setting: Setting, output: Path, one: bool) -> list[list[str]]:
+    """`one` process with all cores, or one process per core with its share of the files."""
+    cores = setting.cores
+    shares = [setting.data.files[number::cores] for number in range(cores)]
+    return [
         [
             *(sys.executable, str(BARE), setting.workload.name, *map(str, files)),
             *("--out", str(output / f"part-{number}.parquet")),
             *("--weights", str(setting.weights), "--batch-size", str(setting.batch_size)),
-            *("--threads", str(setting.cores if one else 1)),
+            *("--threads", str(cores if one else 1)),
         ]
-        for number, files in enumerate(groups)
+        for number, files in enumerate([setting.data.files] if one else shares)
+        if files
     ]
+
+
+def _bare(system: str, setting: Setting) -> Measured:
+    one = system == "bare-threads"
+    output = setting.folder / system
+    output.mkdir(exist_ok=True)
+    commands = bare_commands(setting, output, one)
     cost, _ = watch.run(commands, environment(setting.cores if one else 1), setting.folder)
     told = [json.loads(text.splitlines()[-1]) for text in cost.outputs]
     first, last = min(t["loaded"] for t in told), max(t["finished"] for t in told)
@@ -107,7 +113,7 @@ def _bare(system: str, setting: Setting) -> Measured:
 def _mrmodel(runner: str, setting: Setting) -> Measured:
     output = storage.join(setting.hdfs or "", "out") if runner == "hadoop" else None
     output = output or str(setting.folder / runner)
-    command = _command(runner, setting, output)
+    command = mrmodel_command(runner, setting, output)
     cost, seen = watch.run([command], environment(None), setting.folder, runner == "hadoop")
     run = storage.read_json(storage.join(output, "_mrmodel", "run.json"))
     used = [seen.containers(application) for application in run["applications"]]
@@ -128,7 +134,8 @@ def _mrmodel(runner: str, setting: Setting) -> Measured:
     )
 
 
-def _command(runner: str, setting: Setting, output: str) -> list[str]:
+def mrmodel_command(runner: str, setting: Setting, output: str) -> list[str]:
+    """`mrmodel predict` with `runner`, all cores and no tuning but the batch size."""
     workload = setting.workload
     data = storage.join(setting.hdfs or "", "in") if runner == "hadoop" else None
     command = [
@@ -159,7 +166,7 @@ def one_task_per_file(folder: str) -> int:
 
 def environment(threads: int | None) -> dict[str, str]:
     """This one's; `threads` for the libraries that the bare loop would not tell otherwise."""
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    paths = [str(ROOT), str(ROOT / "scripts"), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
     if threads:
         env["OMP_NUM_THREADS"] = str(threads)

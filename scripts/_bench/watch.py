@@ -22,7 +22,8 @@ CONTAINER = "CONTAINER_ID"  # in the environment of what YARN runs
 class Cost:
     """`began` and `ended` on time.time()'s clock; `cpu` seconds and peak resident `memory` bytes
     (shared pages counted in each process) of all processes; `others`: how many cores were busy
-    with something else meanwhile."""
+    with something else meanwhile. `cpu` is what the system counted for those that were waited for,
+    or, if that is more, what was seen of all: some programs leave processes to themselves."""
 
     began: float
     ended: float
@@ -46,36 +47,39 @@ def run(
     folder: Path,
     containers: bool = False,
     limit: int | None = None,
+    patience: float | None = None,
 ) -> tuple[Cost, Watch]:
     """Run `commands` side by side to their end. With `containers`, YARN's are watched too (see
-    `Watch.containers`); with `limit`, they are killed once they have so many bytes.
+    `Watch.containers`); with `limit`, they are killed once they have so many bytes, with
+    `patience`, after so many seconds.
 
     Raises CommandFailed.
     """
     busy, began = _busy_seconds(), time.time()
-    processes = [_start(command, env, folder / f"run-{i}") for i, command in enumerate(commands)]
-    watch = Watch([process.pid for process in processes], containers, limit)
+    processes = [start(command, env, folder / f"run-{i}") for i, command in enumerate(commands)]
+    watch = Watch([process.pid for process in processes], containers, limit, patience)
     try:
         with watch:
             usages = [_wait(process) for process in processes]
     except BaseException:  # an interrupt: nothing goes on without us
-        _kill(_trees([psutil.Process(p.pid) for p in processes if p.returncode is None]))
+        kill(_trees([psutil.Process(p.pid) for p in processes if p.returncode is None]))
         raise
     ended = time.time()
     outputs = [(folder / f"run-{i}.out").read_text() for i in range(len(commands))]
     for number, process in enumerate(processes):
         if process.returncode:
             words = (folder / f"run-{number}.err").read_text()[-2000:]
-            why = " (more memory than it may have)" if watch.killed else ""
+            why = f" ({watch.killed})" if watch.killed else ""
             code = process.returncode
             raise CommandFailed(f"{commands[number]}: exit code {code}{why}\n{words}")
-    cpu = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    cpu = max(watch.cpu, sum(usage.ru_utime + usage.ru_stime for usage in usages))
     memory = max(watch.peak, *(_own_peak(usage) for usage in usages))
     others = max(0.0, _busy_seconds() - busy - cpu) / (ended - began)
     return Cost(began, ended, cpu, memory, others, tuple(outputs)), watch
 
 
-def _start(command: list[str], env: dict[str, str], log: Path) -> subprocess.Popen:
+def start(command: list[str], env: dict[str, str], log: Path) -> subprocess.Popen:
+    """Start `command`, with its output in `log`.out and `log`.err."""
     with open(f"{log}.out", "wb") as out, open(f"{log}.err", "wb") as err:
         return subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=env)
 
@@ -100,13 +104,22 @@ def _busy_seconds() -> float:
 
 
 class Watch:
-    """Samples the memory of the trees under `roots`, and of YARN's containers, in a thread;
-    kills what is over `limit`."""
+    """Samples memory and CPU time of the trees under `roots`, and of YARN's containers, in a
+    thread; kills what is over `limit`, or takes longer than `patience`. `killed` says why."""
 
-    def __init__(self, roots: list[int], containers: bool = False, limit: int | None = None):
+    def __init__(
+        self,
+        roots: list[int],
+        containers: bool = False,
+        limit: int | None = None,
+        patience: float | None = None,
+    ):
         self.peak = 0
-        self.killed = False
+        self.killed = ""
+        self._seen: dict[psutil.Process, float] = {}
         self._limit = limit
+        self._patience = patience
+        self._began = time.monotonic()
         self._roots = [psutil.Process(pid) for pid in roots]
         self._yarn = YarnContainers() if containers else None
         self._stop = threading.Event()
@@ -120,6 +133,15 @@ class Watch:
         self._stop.set()
         self._thread.join()
 
+    @property
+    def cpu(self) -> float:
+        """Seconds that all processes of the trees had used when they were last seen."""
+        return sum(self._seen.values())
+
+    def kill_rest(self) -> None:
+        """Kill what was seen in the trees and still runs."""
+        kill(list(self._seen))
+
     def containers(self, application: str) -> Usage:
         """What the containers of `application` used."""
         return self._yarn.of(application) if self._yarn else Usage()
@@ -128,11 +150,20 @@ class Watch:
         while not self._stop.wait(INTERVAL):
             tree = _trees(self._roots)
             self.peak = max(self.peak, sum(_resident(process) for process in tree))
-            if self._limit and self.peak > self._limit:
-                self.killed = True
-                _kill(tree)
+            for process in tree:
+                self._seen[process] = max(self._seen.get(process, 0.0), _cpu_seconds(process))
+            self.killed = self.killed or self._too_much()
+            if self.killed:
+                self.kill_rest()
             if self._yarn:
                 self._yarn.look()
+
+    def _too_much(self) -> str:
+        if self._limit and self.peak > self._limit:
+            return "more memory than it may have"
+        if self._patience and time.monotonic() - self._began > self._patience:
+            return f"longer than {self._patience:.0f} s"
+        return ""
 
 
 def _trees(roots: list[psutil.Process]) -> list[psutil.Process]:
@@ -145,7 +176,8 @@ def _trees(roots: list[psutil.Process]) -> list[psutil.Process]:
     return found
 
 
-def _kill(processes: list[psutil.Process]) -> None:
+def kill(processes: list[psutil.Process]) -> None:
+    """Kill those of `processes` that still run."""
     for process in processes:
         try:
             process.kill()
@@ -158,6 +190,14 @@ def _resident(process: psutil.Process) -> int:
         return process.memory_info().rss
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return 0
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return 0.0
+    return times.user + times.system
 
 
 @dataclass(frozen=True)

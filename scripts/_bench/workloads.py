@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from .errors import BenchError
 from .mlp import FEATURES
+from .pictures import jpeg
 
 ROOT = Path(__file__).parents[2]
 EMBED = ROOT / "examples" / "embed"
@@ -101,6 +102,11 @@ def _number_table(first: int, rows: int) -> pa.Table:
     return pa.table({"id": np.arange(first, first + rows), **columns})
 
 
+def _image_table(first: int, rows: int) -> pa.Table:
+    ids = range(first, first + rows)
+    return pa.table({"id": list(ids), "jpeg": [jpeg(i) for i in ids]})
+
+
 def _embed_weights(folder: Path) -> Path:
     finder = load_module(EMBED / "find_weights.py")
     try:
@@ -123,6 +129,16 @@ def _mlp_weights(folder: Path) -> Path:
     return path
 
 
+def _resnet_weights(folder: Path) -> Path:
+    import safetensors.torch
+
+    from .resnet import seeded
+
+    path = folder / "resnet.safetensors"
+    safetensors.torch.save_file(seeded().state_dict(), path)
+    return path
+
+
 WORKLOADS = {
     "embed": Workload(
         "embed", f"{EMBED / 'model.py'}:Embed", None, 4_000, 64, _sentence_table, _embed_weights
@@ -138,5 +154,14 @@ WORKLOADS = {
         8192,
         _number_table,
         _mlp_weights,
+    ),
+    "images": Workload(
+        "images",
+        f"{Path(__file__).parent / 'classify.py'}:Classify",
+        None,
+        500,
+        32,
+        _image_table,
+        _resnet_weights,
     ),
 }
