@@ -33,7 +33,7 @@ examples:
   scripts/bench rivals --regime tabular                     what a system itself costs per row
   scripts/bench rivals --regime image --faults              a bad row and a killed worker, too
   scripts/bench rivals --systems mrmodel-local,spark,ray    some of them, and bare-processes
-  scripts/bench rivals --rows 300 --repeat 1 --json r.json  a first look, and the raw figures
+  scripts/bench rivals --rows 300 --repeat 1 --cold         a first look at what works
   scripts/bench rivals --repeat 0 --faults --rows 4000      the second table only
 
 Systems: bare-processes (always, since all outputs are held against its), mrmodel-local and
@@ -65,6 +65,7 @@ def add_rivals(commands: Any) -> None:
     add("--faults", action="store_true", help="what a bad row does, and kill -9 of a worker")
     add("--patience", type=positive, default=PATIENCE, metavar="SECONDS",
         help="kill a run after so long (default 1,800)")  # fmt: skip
+    add("--cold", action="store_true", help="no small run beforehand that does not count")
     add("--venvs", type=Path, default=venvs.default_folder(), metavar="DIR",
         help="the rivals' environments (default: ~/.cache/mrmodel/bench)")  # fmt: skip
     add("--work", type=Path, metavar="DIR", help="keep rows and outputs here (default: removed)")
@@ -127,7 +128,8 @@ def _measured(
     options: argparse.Namespace,
 ) -> list[Run]:
     add_lines(setting, systems)
-    _warm_up(systems, setting, environments, options.patience)
+    if not options.cold:
+        _warm_up(systems, setting, environments, options.patience)
     runs = interleaved(systems, setting, environments, options.repeat, options.patience)
     place = {system.name: number for number, system in enumerate(systems)}
     return sorted(runs, key=lambda run: place[run.system])

@@ -14,7 +14,7 @@ from .systems import Setting, bare_commands, mrmodel_command
 RIVALS = Path(__file__).parent / "rivals"
 REFERENCE = "bare-processes"  # all outputs are held against its
 OURS = "mrmodel-local"  # all speeds are
-LINES = "in-lines"  # a folder with the rows as JSON lines, beside that of the Parquet files
+LINES = "in-lines"  # a folder for the rows as JSON lines
 
 
 @dataclass(frozen=True)
@@ -73,24 +73,26 @@ def _mrjob(name: str, *more: str) -> Callable[[Setting, Path, str], list[list[st
             *(python, str(RIVALS / f"{name}.py"), "--no-conf", "-r", "local"),
             *("--num-cores", str(setting.cores), "--output-dir", str(output)),
             *("--weights", str(setting.weights), "--batch-size", str(setting.batch_size), *more),
-            *(str(line_file(file)) for file in setting.data.files),
+            *map(str, _line_files(setting)),
         ]
     ]
 
 
-def line_file(file: Path) -> Path:
-    """Where the rows of a Parquet file are as JSON lines."""
-    return file.parent.parent / LINES / f"{file.stem}.jsonl"
+def _line_files(setting: Setting) -> list[Path]:
+    """Where the rows are as JSON lines: a file for each core, since mrjob starts a task for each
+    file."""
+    folder = setting.folder / LINES
+    return [folder / f"rows-{number}.jsonl" for number in range(setting.cores)]
 
 
 def write_lines(setting: Setting) -> None:
     """The rows as JSON lines, for those who read nothing else. Not part of what is measured."""
-    for file in setting.data.files:
-        path = line_file(file)
-        path.parent.mkdir(exist_ok=True)
+    (setting.folder / LINES).mkdir(exist_ok=True)
+    for number, path in enumerate(_line_files(setting)):
         with path.open("w", encoding="utf-8") as out:
-            for batch in pq.ParquetFile(file).iter_batches():
-                out.writelines(json.dumps(row) + "\n" for row in batch.to_pylist())
+            for file in setting.data.files[number :: setting.cores]:
+                for batch in pq.ParquetFile(file).iter_batches():
+                    out.writelines(json.dumps(row) + "\n" for row in batch.to_pylist())
 
 
 def _ours(*sources: str, bare: str) -> tuple[System, ...]:

@@ -19,6 +19,7 @@ FAULT_COLUMNS = (
     "system", "fault", "exit code", "ended by itself", "s", "row named", "rows written",
     "of good rows",
 )  # fmt: skip
+WHY = 100  # letters of a reason; all of it is on stderr
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def _row(name: str, runs: list[Run], results: Results) -> list[str]:
 
 
 def _reason(name: str, why: str) -> list[str]:
-    return [name, why.replace("|", "/"), *["–"] * (len(COLUMNS) - 2)]
+    short = why if len(why) <= WHY else f"{why[: WHY - 1]}…"
+    return [name, *["–"] * (len(COLUMNS) - 2), short.replace("|", "/")]
 
 
 def _against_ours(name: str, found: list[float]) -> str:

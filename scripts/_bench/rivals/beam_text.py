@@ -6,6 +6,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from _bench.rivals import common
 
@@ -37,12 +38,11 @@ class Embed(ModelHandler):
 def main():
     options = common.arguments()
     running = PipelineOptions(
-        runner="DirectRunner",
-        direct_num_workers=options.cores,
-        direct_running_mode="multi_processing",
+        direct_num_workers=options.cores, direct_running_mode="multi_processing"
     )
     handler = KeyedModelHandler(Embed(options.weights, options.batch_size, options.sorted))
-    with beam.Pipeline(options=running) as pipeline:
+    # what the DirectRunner takes, too, unless it can download another runner
+    with beam.Pipeline(FnApiRunner(), options=running) as pipeline:
         (
             pipeline
             | beam.Create(options.input)

@@ -35,7 +35,7 @@ def main():
             *(options.weights, options.batch_size, options.sorted),
             meta={"id": "int64", "embedding": "object"},
         )
-        schema = {"id": pa.int64(), "embedding": pa.list_(pa.float32())}
+        schema = pa.schema([("id", pa.int64()), ("embedding", pa.list_(pa.float32()))])
         found.to_parquet(options.out, write_index=False, schema=schema)
 
 

@@ -24,8 +24,9 @@ def main():
     options = common.arguments()
     window = common.WINDOW if options.sorted else options.batch_size
     ray.init(num_cpus=options.cores, include_dashboard=False)
-    rows = ray.data.read_parquet(options.input, columns=["id", "text"])
-    found = rows.map_batches(
+    # small files become one block otherwise, and one actor does all the work
+    rows = ray.data.read_parquet(options.input, override_num_blocks=len(options.input))
+    found = rows.select_columns(["id", "text"]).map_batches(
         Embed,
         fn_constructor_args=(options.weights, options.batch_size, options.sorted),
         batch_size=window,

@@ -2,6 +2,7 @@
 
 from pyspark.ml.functions import predict_batch_udf
 from pyspark.sql import SparkSession
+from pyspark.sql.functions import struct
 from pyspark.sql.types import FloatType
 
 from _bench.rivals import common
@@ -24,8 +25,8 @@ def loader(weights):
         model.load_state_dict(safetensors.torch.load_file(weights))
 
         @torch.inference_mode()
-        def predict(*columns):
-            found = model(torch.from_numpy(np.stack(columns, axis=1))).numpy()
+        def predict(features):
+            found = model(torch.from_numpy(np.ascontiguousarray(features))).numpy()
             common.first_batch()
             return found
 
@@ -47,7 +48,9 @@ def main():
         loader(options.weights), return_type=FloatType(), batch_size=options.batch_size
     )
     rows = spark.read.parquet(*options.input)
-    rows.select("id", predict(*COLUMNS).alias("output")).write.parquet(options.out)
+    # not `array`, as in the documentation: Arrow would make an object of each row
+    found = predict(struct(*COLUMNS)).alias("output")
+    rows.select("id", found).write.parquet(options.out)
     spark.stop()
 
 
