@@ -35,9 +35,8 @@ class Predict:
 def main():
     options = common.arguments()
     ray.init(num_cpus=options.cores, include_dashboard=False)
-    # small files become one block otherwise, and one actor does all the work
-    rows = ray.data.read_parquet(options.input, override_num_blocks=len(options.input))
-    found = rows.select_columns(["id", *COLUMNS]).map_batches(
+    rows = ray.data.read_parquet(options.input).select_columns(["id", *COLUMNS])
+    found = rows.map_batches(
         Predict,
         fn_constructor_args=(options.weights,),
         batch_size=options.batch_size,

@@ -5,6 +5,8 @@ from ray.data import ActorPoolStrategy
 
 from _bench.rivals import common
 
+BLOCK = 1024  # rows that an actor is given at once; sorted together, where they are sorted
+
 
 class Embed:
     """An actor's state: the model. Called with a batch of columns."""
@@ -22,11 +24,11 @@ class Embed:
 
 def main():
     options = common.arguments()
-    window = common.WINDOW if options.sorted else options.batch_size
+    window = BLOCK if options.sorted else options.batch_size
     ray.init(num_cpus=options.cores, include_dashboard=False)
+    rows = ray.data.read_parquet(options.input).select_columns(["id", "text"])
     # small files become one block otherwise, and one actor does all the work
-    rows = ray.data.read_parquet(options.input, override_num_blocks=len(options.input))
-    found = rows.select_columns(["id", "text"]).map_batches(
+    found = rows.repartition(target_num_rows_per_block=BLOCK).map_batches(
         Embed,
         fn_constructor_args=(options.weights, options.batch_size, options.sorted),
         batch_size=window,
