@@ -201,8 +201,10 @@ def _tell(
         f"{setting.cores} cores, {options.repeat} repeats (medians)"
     )
     parts = [head, machine(), rival_report.versions_line(versions)]
+    if results.runs or results.missing:
+        parts.append(rival_report.table(results))
     if results.runs:
-        parts += [rival_report.table(results), rival_report.verdict(results)]
+        parts.append(rival_report.verdict(results))
     if found:
         parts.append(rival_report.fault_table(found))
     print("\n\n".join(part for part in parts if part))

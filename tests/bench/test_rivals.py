@@ -221,7 +221,7 @@ def test_what_needs_no_environment_is_compared(tmp_path):
     done = rivals(
         *("--regime", "tabular", "--rows", "200", "--repeat", "1", "--cores", "2", "--faults"),
         *("--systems", "bare-processes,mrmodel-local,mrmodel-inline"),
-        *("--venvs", str(tmp_path / "venvs"), "--json", str(figures)),
+        *("--venvs", str(tmp_path / "venvs"), "--json", str(figures), "--patience", "120"),
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(figures.read_text())
@@ -233,6 +233,18 @@ def test_what_needs_no_environment_is_compared(tmp_path):
     bad = [f for f in told["faults"] if f["kind"] == "bad row" and "mrmodel" in f["system"]]
     assert {(f["code"], f["ended"], f["rows"]) for f in bad} == {(3, True, 199)}
     assert not (tmp_path / "venvs").exists()
+
+
+def test_images_are_decoded_alike(tmp_path):
+    figures = tmp_path / "figures.json"
+    done = rivals(
+        *("--regime", "image", "--rows", "16", "--repeat", "1", "--cores", "1", "--cold"),
+        *("--systems", "bare-loader,mrmodel-inline", "--json", str(figures)),
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(figures.read_text())["differences"]
+    assert set(told) == {"bare-loader", "mrmodel-inline"}
+    assert max(told.values()) < 1e-5
 
 
 @pytest.mark.parametrize(
