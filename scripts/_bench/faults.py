@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
 import time
 from collections.abc import Iterable
@@ -23,6 +22,7 @@ from .venvs import Environment
 from .workloads import DataSet
 
 BAD_ROW, KILLED = "bad row", "kill -9"
+TOO_LATE = "kill -9, but too late"  # it was over by then: give it more rows
 BAD_ID = 7_777_777_777  # can be found in what a system prints
 _AFTER_FIRST = 0.5  # seconds after the first batch, when all workers are at work
 _LOOK = 0.05
@@ -92,8 +92,8 @@ def _run(
     processes = [watch.start(c, env, log) for c, log in zip(commands, logs, strict=True)]
     with watch.Watch([p.pid for p in processes], patience=patience) as seen:
         try:
-            if kind == KILLED:
-                _kill_first(first_note(setting), processes)
+            if kind == KILLED and not _kill_first(first_note(setting), processes):
+                kind = TOO_LATE
             codes = [process.wait() for process in processes]
             seconds = time.monotonic() - began
         finally:
@@ -111,16 +111,20 @@ def _run(
     )
 
 
-def _kill_first(note: Path, processes: list[subprocess.Popen]) -> None:
+def _kill_first(note: Path, processes: list[subprocess.Popen]) -> bool:
+    """Kill the process that predicted first; whether it was still at work."""
     while not note.exists():
         if all(process.poll() is not None for process in processes):
-            return
+            return False
         time.sleep(_LOOK)
     time.sleep(_AFTER_FIRST)
     try:
-        psutil.Process(json.loads(note.read_text())["pid"]).send_signal(signal.SIGKILL)
+        worker = psutil.Process(json.loads(note.read_text())["pid"])
+        at_work = worker.status() != psutil.STATUS_ZOMBIE
+        worker.kill()
     except psutil.NoSuchProcess:
-        pass
+        return False
+    return at_work
 
 
 def _first_failure(codes: Iterable[int]) -> int:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from _bench import agree, rival_commands, rival_report, venvs
-from _bench.faults import Fault, spoil
+from _bench.faults import Fault, _kill_first, spoil
 from _bench.lines import count, user_lines
 from _bench.rival_list import REGIMES
 from _bench.rival_report import Results
@@ -202,6 +202,17 @@ def test_the_first_batch_is_noted_once(tmp_path, monkeypatch):
     common.first_batch()
     assert (tmp_path / "first.json").read_text() == first
     assert [path.name for path in tmp_path.iterdir()] == ["first.json"]
+
+
+def test_a_worker_is_killed_while_it_works(tmp_path):
+    note = tmp_path / "first.json"
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    note.write_text(json.dumps({"pid": sleeper.pid}))
+    assert _kill_first(note, [sleeper])
+    assert sleeper.wait() == -9
+    assert not _kill_first(note, [sleeper])
+    note.unlink()
+    assert not _kill_first(note, [sleeper])
 
 
 def test_faults_table():
