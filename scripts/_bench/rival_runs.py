@@ -27,7 +27,7 @@ _ELSEWHERE = ("HADOOP_CONF_DIR", "YARN_CONF_DIR", "SPARK_HOME", "SPARK_CONF_DIR"
 @dataclass(frozen=True)
 class Run:
     """One run of `system`, in seconds and bytes; `first` is how long after the command the first
-    batch was predicted. `failure` is the last line of one that failed, and "" otherwise."""
+    batch was predicted. `failure` is why one failed, and "" otherwise."""
 
     system: str
     repeat: int
@@ -109,7 +109,7 @@ def measure(
     try:
         cost, _ = watch.run(commands, env, setting.folder, patience=patience)
     except watch.CommandFailed as error:
-        return Run(system.name, repeat, setting.data.rows, failure=_last_line(str(error)))
+        return Run(system.name, repeat, setting.data.rows, failure=_in_a_line(str(error)))
     first = _first(setting, cost)
     seconds = (cost.wall, first, cost.cpu)
     return Run(system.name, repeat, setting.data.rows, *seconds, cost.memory, cost.others)
@@ -122,9 +122,11 @@ def _first(setting: Setting, cost: watch.Cost) -> float:
         return cost.wall
 
 
-def _last_line(words: str) -> str:
+def _in_a_line(words: str) -> str:
+    """The exit code, and the last line that a command which failed has printed."""
     lines = [line.strip() for line in words.splitlines() if line.strip()]
-    return lines[-1][:200]
+    code = lines[0][lines[0].rfind("exit code") :]
+    return f"{code}: {lines[-1][:200]}" if len(lines) > 1 else code
 
 
 def interleaved(

@@ -14,9 +14,9 @@ import pytest
 from _bench import agree, rival_commands, rival_report, venvs
 from _bench.faults import Fault, _kill_first, spoil
 from _bench.lines import count, user_lines
-from _bench.rival_list import REGIMES
+from _bench.rival_list import REGIMES, System
 from _bench.rival_report import Results
-from _bench.rival_runs import Run, make_setting
+from _bench.rival_runs import Run, make_setting, measure
 from _bench.rivals import common
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench"
@@ -213,6 +213,20 @@ def test_a_worker_is_killed_while_it_works(tmp_path):
     assert not _kill_first(note, [sleeper])
     note.unlink()
     assert not _kill_first(note, [sleeper])
+
+
+@pytest.mark.parametrize(
+    ("code", "patience", "failure"),
+    [
+        ("raise SystemExit('its last words')", 60, "exit code 1: its last words"),
+        ("import time; time.sleep(60)", 0.1, "exit code -9 (longer than 0 s)"),
+    ],
+)
+def test_a_run_that_fails_says_why(code, patience, failure, tmp_path):
+    commands = [[sys.executable, "-c", code]]
+    system = System("broken", lambda *_: commands, ())
+    setting = make_setting(REGIMES["tabular"], 8, None, 1, tmp_path)
+    assert measure(system, setting, None, 0, patience).failure == failure
 
 
 def test_faults_table():
