@@ -94,7 +94,8 @@ def test_states_travel_as_bytes(undisturbed, root, cluster):
     tasks = counters["TaskCounter"]
     assert tasks["REDUCE_INPUT_RECORDS"] == 3 * 4 + 2
     assert tasks["REDUCE_INPUT_GROUPS"] == 3 * 4 + 2  # the key names the shard, too
-    assert counters["JobCounter"]["TOTAL_LAUNCHED_REDUCES"] == 2
+    # more where the machine is so busy that Hadoop tries one again beside it
+    assert counters["JobCounter"]["TOTAL_LAUNCHED_REDUCES"] >= 2
     assert tasks["REDUCE_SHUFFLE_BYTES"] <= 1.05 * tasks["MAP_OUTPUT_BYTES"] + 1000
     assert counters["mrmodel"]["rows ok"] == ALL
 
