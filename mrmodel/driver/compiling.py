@@ -11,10 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mrmodel.driver.model_files import ModelFiles
-from mrmodel.driver.trial import load, sample
+from mrmodel.driver.trial import by_size, load, sample
 from mrmodel.models.compiled import ABOUT, compile_modules, machine
 from mrmodel.shards.plan import Source
 from mrmodel.tasks.clock import Clock
@@ -36,7 +34,7 @@ def compiled_files(files: ModelFiles, data: TaskData, sources: Iterable[Source])
     """
     folder = cache_folder() / "compiled" / _key(files, data)
     if not (folder / ABOUT).exists():
-        rows = sample(data, sources, _inputs(data))
+        rows = sample(data, sources, data.columns)
         if rows is None or rows.num_rows < max(BATCHES):
             return {}
         temporary = folder.with_name(f"{folder.name}.{os.getpid()}-{secrets.token_hex(4)}")
@@ -44,10 +42,8 @@ def compiled_files(files: ModelFiles, data: TaskData, sources: Iterable[Source])
         try:
             _compile(files, data, rows, temporary)
             temporary.rename(folder)
-        except FileExistsError:
-            pass  # another job was quicker
         except OSError:
-            if not (folder / ABOUT).exists():
+            if not (folder / ABOUT).exists():  # else another job was quicker
                 raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -55,27 +51,21 @@ def compiled_files(files: ModelFiles, data: TaskData, sources: Iterable[Source])
 
 
 def _compile(files: ModelFiles, data: TaskData, rows: Any, folder: Path) -> None:
-    inputs = _inputs(data)
+    inputs = data.columns
     predictor = load(files.spec, inputs)
     sizer = BatchSizer(max(BATCHES))
     forward = Forward(predictor, inputs, sizer, Clock(), lambda rows, seconds: None)
-    size = getattr(predictor, "size", None)
 
     def run() -> None:
-        prepared = forward.prepare(rows)
-        sizes = size(prepared) if size else np.zeros(rows.num_rows)
-        order = np.argsort(-np.asarray(sizes, dtype=float), kind="stable")
+        order, prepared = by_size(predictor, forward, rows)
         for number, count in enumerate(BATCHES):
             # the longest rows, those in the middle, and the shortest
             begin = number * (len(order) - count) // (len(BATCHES) - 1)
             indices = order[begin : begin + count]
-            forward.run(rows, indices, take(prepared, indices) if size else None, None)
+            ready = None if prepared is None else take(prepared, indices)
+            forward.run(rows, indices, ready, None)
 
     compile_modules(predictor, run, folder)
-
-
-def _inputs(data: TaskData) -> list[str]:
-    return list(data.inputs if data.inputs is not None else data.arrow_schema.names)
 
 
 def _key(files: ModelFiles, data: TaskData) -> str:

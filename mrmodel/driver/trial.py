@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -110,7 +109,7 @@ def choose(
     Raises ModelError where the model cannot run as it is.
     """
     set_threads(threads_of(execution))
-    inputs = list(data.inputs if data.inputs is not None else data.arrow_schema.names)
+    inputs = data.columns
     rows = sample(data, sources, inputs)
     plain = _Candidate(_load_in(AS_IT_IS, spec, inputs), inputs)
     if rows is None:
@@ -127,10 +126,20 @@ def sample(data: TaskData, sources: Iterable[Source], inputs: list[str]) -> pa.R
     options = ReadOptions(schema=data.arrow_schema, image_size=data.image_size)
     read = get_format(data.format).read
     for source in sources:
-        for window in islice(windows(read(source.piece(), options), inputs), 1):
-            if len(window):
-                return window.batch.slice(0, ROWS)
+        window = next(windows(read(source.piece(), options), inputs), None)
+        if window is not None and len(window):
+            return window.batch.slice(0, ROWS)
     return None
+
+
+def by_size(predictor: Any, forward: Forward, rows: pa.RecordBatch) -> tuple[np.ndarray, Any]:
+    """(`rows` by number, those of like size together; `rows` prepared, in their own order). Without
+    a size nothing is prepared here."""
+    size = getattr(predictor, "size", None)
+    if size is None:
+        return np.arange(rows.num_rows), None
+    prepared = forward.prepare(rows)
+    return np.argsort(-np.asarray(size(prepared), dtype=float), kind="stable"), prepared
 
 
 class _Candidate:
@@ -141,7 +150,7 @@ class _Candidate:
         self.device = _kind(predictor)
         self.seconds = float("inf")
         self.outputs: dict[int, pa.RecordBatch] = {}
-        self._size = getattr(predictor, "size", None)
+        self._predictor = predictor
         self._clock = Clock(PHASES)
         sizer = BatchSizer(getattr(predictor, "batch_size", None) or BATCH_ROWS)
         self._rows = sizer.rows
@@ -150,12 +159,10 @@ class _Candidate:
     def run(self, rows: pa.RecordBatch) -> None:
         """One pass, rows of like size together."""
         before, results = self._clock.seconds["forward"], []
-        prepared = self._forward.prepare(rows)
-        sizes = self._size(prepared) if self._size else np.zeros(rows.num_rows)
-        order = np.argsort(-np.asarray(sizes, dtype=float), kind="stable")
+        order, prepared = by_size(self._predictor, self._forward, rows)
         for begin in range(0, len(order), self._rows):
             indices = order[begin : begin + self._rows]
-            ready = take(prepared, indices) if self._size else None
+            ready = None if prepared is None else take(prepared, indices)
             results += self._forward.run(rows, indices, ready, None)
         self.seconds = min(self.seconds, self._clock.seconds["forward"] - before)
         self.outputs = {

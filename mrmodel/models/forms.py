@@ -17,18 +17,11 @@ from torch.utils._pytree import tree_map
 from mrmodel.errors import ModelError
 from mrmodel.models.predictor import Predictor
 
-QUANTIZE = ("int8",)
-
 
 def held_modules(predictor: Predictor) -> Iterator[tuple[str, torch.nn.Module]]:
     """The modules that `predictor` holds, by names like ``model`` and ``heads.0``."""
-    own = vars(predictor)
-    for name, value in own.items():
-        if isinstance(value, torch.nn.Module):
-            yield name, value
-        items = value.items() if isinstance(value, dict) else ()
-        items = enumerate(value) if isinstance(value, list) else items
-        yield from ((f"{name}.{k}", v) for k, v in items if isinstance(v, torch.nn.Module))
+    for name, _, _, module in _places(predictor):
+        yield name, module
 
 
 def modules_of(predictor: Predictor) -> list[torch.nn.Module]:
@@ -60,7 +53,7 @@ def quantize(predictor: Predictor, device: str) -> None:
     if torch.device(device).type != "cpu":
         raise ModelError(f"--quantize int8 is for CPUs, but the model runs on {device}")
     changed = 0
-    for holder, key, module in list(_places(predictor)):
+    for _, holder, key, module in list(_places(predictor)):
         changed += sum(isinstance(part, torch.nn.Linear) for part in module.modules())
         holder[key] = _quantized(module)
     if not changed:
@@ -81,14 +74,18 @@ def _quantized(module: torch.nn.Module) -> torch.nn.Module:
         return quantize_dynamic(held, each, dtype=torch.qint8, inplace=True)[0]
 
 
-def _places(predictor: Predictor) -> Iterator[tuple[Any, Any, torch.nn.Module]]:
-    """(holder, key, module), so that ``holder[key]`` is the module."""
+def _places(predictor: Predictor) -> Iterator[tuple[str, Any, Any, torch.nn.Module]]:
+    """(name, holder, key, module), so that ``holder[key]`` is the module: an attribute, or in one
+    that is a list or a dict."""
     own = vars(predictor)
-    for holder in (own, *(value for value in own.values() if isinstance(value, dict | list))):
-        items = holder.items() if isinstance(holder, dict) else enumerate(holder)
-        for key, value in list(items):
-            if isinstance(value, torch.nn.Module):
-                yield holder, key, value
+    for name, value in own.items():
+        if isinstance(value, torch.nn.Module):
+            yield name, own, name, value
+        items = value.items() if isinstance(value, dict) else ()
+        items = enumerate(value) if isinstance(value, list) else items
+        for key, held in items:
+            if isinstance(held, torch.nn.Module):
+                yield f"{name}.{key}", value, key, held
 
 
 class _Border:

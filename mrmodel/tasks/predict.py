@@ -138,7 +138,7 @@ class PredictTask:
             self._predictor,
             self._data.format,
             ReadOptions(schema=schema, image_size=self._data.image_size),
-            list(self._data.inputs if self._data.inputs is not None else schema.names),
+            self._data.columns,
             self._sizer,
             clock,
             on_read=gauge.read,

@@ -73,6 +73,11 @@ class TaskData(Spec):
     image_size: tuple[int, int] | None = None
 
     @property
+    def columns(self) -> list[str]:
+        """The columns for the model, by name."""
+        return list(self.inputs if self.inputs is not None else self.arrow_schema.names)
+
+    @property
     def arrow_schema(self) -> pa.Schema:
         return decode_schema(self.schema)
 

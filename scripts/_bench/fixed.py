@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -125,33 +125,23 @@ def tables(jobs: Sequence[Job]) -> str:
     for kind in kinds:
         own = [job for job in jobs if job.kind == kind and not job.is_bare]
         parts = [[f"{kind}, seconds", *own[0].parts]]
-        parts.append(["median", *(f"{_middle(own, _part(name)):.2f}" for name in own[0].parts)])
+        middles = (median(job.parts[name] for job in own) for name in own[0].parts)
+        parts.append(["median", *(f"{middle:.2f}" for middle in middles)])
         told.append(markdown(parts))
     return "\n\n".join(told)
 
 
 def ratio(kind: str, jobs: Sequence[Job]) -> float:
     """Medians of mrmodel's jobs and of the bare ones, divided."""
-    own, theirs = (
-        median(job.seconds for job in jobs if job.kind == kind and job.is_bare is bare)
-        for bare in (False, True)
-    )
-    return own / theirs
+    return median(_seconds(kind, False, jobs)) / median(_seconds(kind, True, jobs))
+
+
+def _seconds(kind: str, is_bare: bool, jobs: Sequence[Job]) -> list[float]:
+    return [job.seconds for job in jobs if job.kind == kind and job.is_bare is is_bare]
 
 
 def _row(kind: str, jobs: Sequence[Job]) -> list[str]:
-    own, theirs = (
-        [job.seconds for job in jobs if job.kind == kind and job.is_bare is bare]
-        for bare in (False, True)
-    )
+    own, theirs = _seconds(kind, False, jobs), _seconds(kind, True, jobs)
     found = ratio(kind, jobs)
     reached = "reached" if found <= GOALS[kind] else "not reached"
     return [kind, spread(own), spread(theirs), f"{found:.2f}", f"≤ {GOALS[kind]}: {reached}"]
-
-
-def _middle(jobs: Sequence[Job], value: Callable[[Job], float]) -> float:
-    return median(value(job) for job in jobs)
-
-
-def _part(name: str) -> Callable[[Job], float]:
-    return lambda job: job.parts[name]

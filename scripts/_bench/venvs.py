@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from mrmodel.users import cache_folder
 
 REQUIREMENTS = Path(__file__).parent / "rivals" / "requirements"
 # written last: a folder without it was left half-made
@@ -29,8 +30,7 @@ class InstallFailed(Exception):
 
 def default_folder() -> Path:
     """Where environments are kept from one run to the next."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "mrmodel" / "bench"
+    return cache_folder() / "bench"
 
 
 def environment(name: str, folder: Path, python: str = sys.executable) -> Environment:
