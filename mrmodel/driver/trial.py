@@ -134,12 +134,18 @@ def sample(data: TaskData, sources: Iterable[Source], inputs: list[str]) -> pa.R
 
 def by_size(predictor: Any, forward: Forward, rows: pa.RecordBatch) -> tuple[np.ndarray, Any]:
     """(`rows` by number, those of like size together; `rows` prepared, in their own order). Without
-    a size nothing is prepared here."""
+    a size, or where a row cannot be prepared, nothing is prepared here."""
+    as_they_are = np.arange(rows.num_rows), None
     size = getattr(predictor, "size", None)
     if size is None:
-        return np.arange(rows.num_rows), None
-    prepared = forward.prepare(rows)
-    return np.argsort(-np.asarray(size(prepared), dtype=float), kind="stable"), prepared
+        return as_they_are
+    try:
+        prepared = forward.prepare(rows)
+        return np.argsort(-np.asarray(size(prepared), dtype=float), kind="stable"), prepared
+    except MrmodelError:
+        raise
+    except Exception:  # noqa: BLE001 the forward pass finds the rows that cause it
+        return as_they_are
 
 
 class _Candidate:

@@ -112,6 +112,21 @@ def test_a_model_that_fails_on_all_rows_says_so(timed):
         timed(("kind = getattr", 'raise ValueError("never"); kind = getattr'))
 
 
+def test_a_bad_row_in_the_sample_is_the_jobs_to_tell_of(timed):
+    prepare = """def prepare(self, batch):
+            if 7 in batch["x"]:
+                raise KeyError("no such word")
+            return {"x": batch["x"]}
+
+        def size(self, prepared):
+            return prepared["x"]
+
+        def predict"""
+    run = timed(("def predict", prepare), max_bad="1")
+    assert run.rows == {"in": 20, "ok": 19, "bad": 1}
+    assert run.model["form"]["rows"] == 20
+
+
 def test_a_choice_says_why():
     tried = (Tried(BFLOAT16, 2.5, 0.004), Tried(INT8, failed="no linear layer"))
     told = str(Choice(BFLOAT16, 0.02, 256, tried))
