@@ -19,6 +19,7 @@ from mrmodel.formats import get_format
 from mrmodel.formats.base import ReadOptions
 from mrmodel.models.forms import modules_of
 from mrmodel.models.loading import load_predictor
+from mrmodel.models.packed import pack
 from mrmodel.shards.plan import Source
 from mrmodel.specs import ExecutionSpec, ModelSpec
 from mrmodel.tasks.clock import PHASES, Clock
@@ -193,7 +194,9 @@ def load(spec: ModelSpec, inputs: list[str]) -> Any:
 
 
 def _load_in(form: Form, spec: ModelSpec, inputs: list[str]) -> Any:
-    return load(replace(spec, dtype=form.dtype, quantize=form.quantize), inputs)
+    predictor = load(replace(spec, dtype=form.dtype, quantize=form.quantize), inputs)
+    pack(predictor)  # as tasks do
+    return predictor
 
 
 def _kind(predictor: Any) -> str:

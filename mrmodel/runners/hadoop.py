@@ -48,8 +48,8 @@ from mrmodel.users import hadoop_user
 JVM_HEAP_MB = 256
 # JVM (heap and the rest), Python with torch and pyarrow, windows and batches of the pipeline
 BASE_MEMORY_MB = 1536
-# as read, as parameters, and what a forward pass makes of them
-WEIGHTS_FACTOR = 2.5
+# as read, as parameters, laid out for the CPU, and what a forward pass makes of them
+WEIGHTS_FACTOR = 3.5
 ROUND_MEMORY_MB = 256
 
 LOOK_EVERY = 3.0

@@ -11,6 +11,7 @@ import torch
 from mrmodel.models.compiled import use_compiled
 from mrmodel.models.ensemble import Ensemble, Member, speaking_for
 from mrmodel.models.loading import load_predictor
+from mrmodel.models.packed import pack
 from mrmodel.tasks.code import reach_code, weights_of
 from mrmodel.tasks.spec import TaskEnsemble, TaskMember, TaskModel, TaskSpec
 from mrmodel.tensors.aggregation import parse_aggregation
@@ -56,4 +57,6 @@ def load(task_model: TaskModel, inputs: tuple[str, ...] | None) -> Any:
     )
     if task_model.compiled:
         use_compiled(predictor, {n: Path.cwd() / p for n, p in task_model.compiled.items()})
+    else:
+        pack(predictor)
     return predictor
