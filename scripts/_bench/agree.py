@@ -52,7 +52,7 @@ def difference(one: pa.Table, other: pa.Table) -> float:
     if not one.column("id").equals(other.column("id")):
         return float("inf")
     names = [name for name in one.column_names if name != "id"]
-    return max(_largest(_numbers(one, name), _numbers(other, name)) for name in names)
+    return max(_largest(numbers(one, name), numbers(other, name)) for name in names)
 
 
 def _largest(one: np.ndarray, other: np.ndarray) -> float:
@@ -61,7 +61,8 @@ def _largest(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.max(np.abs(one - other), initial=0.0))
 
 
-def _numbers(table: pa.Table, name: str) -> np.ndarray:
+def numbers(table: pa.Table, name: str) -> np.ndarray:
+    """All numbers of a column, row after row."""
     column = table.column(name).combine_chunks()
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.storage

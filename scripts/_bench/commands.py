@@ -16,6 +16,7 @@ from . import agree, report, systems
 from .equality_commands import add_equal
 from .errors import BenchError
 from .fixed_commands import add_fixed
+from .forms_commands import add_forms
 from .language_commands import add_language
 from .options import hdfs_folder, positive, say, some_of, work_folder
 from .rival_commands import add_rivals
@@ -34,6 +35,7 @@ examples:
   scripts/bench predict --rows 500 --repeat 1 --json r.json a first look, and the raw figures
   scripts/bench train                                       torchrun, rounds, and adding up
   scripts/bench fixed                                       small jobs against bare Streaming
+  scripts/bench forms                                       bfloat16, int8, --compile, auto
   scripts/bench rivals                                      Spark, Ray, Beam, Dask and others
   scripts/bench language --device cuda --runner inline      local steps against synchronous ones
 
@@ -88,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.set_defaults(run=run_predict)
     add_train(commands)
     add_fixed(commands)
+    add_forms(commands)
     add_equal(commands)
     add_language(commands)
     add_rivals(commands)

@@ -112,7 +112,7 @@ def run_flat(options: argparse.Namespace) -> bool:
     """Two file sizes by two row group sizes; whether memory is the same for all."""
     sizes = [parse_size(size, "--small, --large") for size in (options.small, options.large)]
     group = parse_size(options.row_group, "--row-group")
-    rows = [["file MB", "row group MB", "rows", "seconds", "peak RSS MB"]]
+    rows = [["file MB", "row group MB", "rows", "seconds", "peak memory MB"]]
     peaks = []
     for size in sizes:
         for row_group in (group, None):

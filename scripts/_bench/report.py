@@ -16,7 +16,7 @@ PACKAGES = ("torch", "pyarrow", "numpy", "transformers", "tokenizers", "mrjob")
 GOALS = {"inline": ("steady", 0.97), "hadoop": ("wall", 0.90)}
 COLUMNS = (
     "system", "wall s", "start s", "steady s", "end s", "rows/s", "rows/s steady",
-    "forward share", "CPU s", "peak RSS MB", "others' cores", "max abs diff",
+    "forward share", "CPU s", "peak memory MB", "others' cores", "max abs diff",
 )  # fmt: skip
 
 

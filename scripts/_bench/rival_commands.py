@@ -42,7 +42,8 @@ program for the regime. A -sorted one also puts texts of one length together, in
 function. Each rival is installed on first use into an environment of its own below --venvs, by pip
 with whatever settings it finds (PIP_FIND_LINKS, PIP_CONSTRAINT, ...). Spark needs a Java.
 
-Exit codes: 0 all outputs agree, 1 they do not or a system failed, 2 wrong usage.
+Exit codes: 0 all outputs agree, 1 they do not, or a system failed or cannot be installed, 2 wrong
+usage.
 """
 
 
@@ -60,7 +61,8 @@ def add_rivals(commands: Any) -> None:
     add("--rows", type=positive, help="default: 8,000 texts, 5 million rows, 2,000 images")
     add("--systems", type=some_of(NAMES), help="default: all that the regime has")
     add("--repeat", type=natural, default=3, help="runs of each system (default 3)")
-    add("--batch-size", type=positive, help="rows per forward pass, for all (default: the model's)")
+    add("--batch-size", type=positive,
+        help="rows per forward pass (default: the model's; mrmodel finds its own)")  # fmt: skip
     add("--cores", type=positive, default=len(os.sched_getaffinity(0)), help="default: all")
     add("--faults", action="store_true", help="what a bad row does, and kill -9 of a worker")
     add("--patience", type=positive, default=PATIENCE, metavar="SECONDS",
@@ -234,7 +236,7 @@ def _packages(name: str, env: venvs.Environment) -> list[str]:
 
 def _verdict(results: Results) -> int:
     """The exit code; what is wrong goes to stderr."""
-    code = 0
+    code = 1 if results.missing else 0
     for name, runs in by_system(results.runs).items():
         if failures := [run.failure for run in runs if run.failure]:
             print(f"bench: {name} failed: {failures[0]}", file=sys.stderr)

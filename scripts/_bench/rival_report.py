@@ -12,7 +12,7 @@ from .rival_list import OURS
 from .rival_runs import Run
 
 COLUMNS = (
-    "system", "wall s", "rows/s", f"ratio to {OURS}", "first row s", "CPU s", "peak RSS MB",
+    "system", "wall s", "rows/s", f"ratio to {OURS}", "first row s", "CPU s", "peak memory MB",
     "others' cores", "lines", "max abs diff",
 )  # fmt: skip
 FAULT_COLUMNS = (

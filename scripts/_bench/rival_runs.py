@@ -48,7 +48,9 @@ def make_setting(
     noted = replace(workload, reference=f"{RIVALS / 'noted.py'}:{regime.noted}")
     weights = workload.weights(folder)
     data = write_data(workload, rows, FILES_PER_CORE * cores, folder / "in")
-    return Setting(noted, data, weights, batch_size or workload.batch_size, cores, folder)
+    rows_of_a_batch = batch_size or workload.batch_size
+    own = batch_size is None
+    return Setting(noted, data, weights, rows_of_a_batch, cores, folder, own_batches=own)
 
 
 def add_lines(setting: Setting, systems: list[System]) -> None:

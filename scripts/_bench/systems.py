@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ RUNNERS = ("inline", "local", "hadoop")
 @dataclass(frozen=True)
 class Setting:
     """What all systems are given. `cores` processes of one thread, or one process of `cores`
-    threads; `hdfs` is a folder that holds the rows and takes outputs, None without hadoop."""
+    threads; `hdfs` is a folder that holds the rows and takes outputs, None without hadoop.
+    `own_batches`: mrmodel finds its batch size itself, as it does where nobody gives one."""
 
     workload: Workload
     data: DataSet
@@ -31,6 +33,7 @@ class Setting:
     cores: int
     folder: Path
     hdfs: str | None = None
+    own_batches: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def measure(system: str, setting: Setting) -> Measured:
     """Run `system` once. Raises CommandFailed."""
     if system.startswith("bare"):
         return _bare(system, setting)
-    return _mrmodel(system, setting)
+    return measure_mrmodel(system, system, setting)
 
 
 def bare_commands(setting: Setting, output: Path, one: bool) -> list[list[str]]:
@@ -110,17 +113,19 @@ def _bare(system: str, setting: Setting) -> Measured:
     )
 
 
-def _mrmodel(runner: str, setting: Setting) -> Measured:
+def measure_mrmodel(name: str, runner: str, setting: Setting, more: Sequence[str] = ()) -> Measured:
+    """Run `mrmodel predict` on `runner` once, with the options `more`, as the system `name`.
+    Raises CommandFailed."""
     output = storage.join(setting.hdfs or "", "out") if runner == "hadoop" else None
-    output = output or str(setting.folder / runner)
-    command = mrmodel_command(runner, setting, output)
+    output = output or str(setting.folder / name)
+    command = mrmodel_command(runner, setting, output, more)
     cost, seen = watch.run([command], environment(None), setting.folder, runner == "hadoop")
     run = storage.read_json(storage.join(output, "_mrmodel", "run.json"))
     used = [seen.containers(application) for application in run["applications"]]
     first, last = _first_row(run), _last_part(output)
     cpu = sum(usage.cpu for usage in used)
     return Measured(
-        runner,
+        name,
         run["rows"]["ok"],
         first - cost.began,
         last - first,
@@ -134,25 +139,34 @@ def _mrmodel(runner: str, setting: Setting) -> Measured:
     )
 
 
-def mrmodel_command(runner: str, setting: Setting, output: str) -> list[str]:
-    """`mrmodel predict` with `runner`, all cores and no tuning but the batch size."""
+def mrmodel_command(
+    runner: str, setting: Setting, output: str, more: Sequence[str] = ()
+) -> list[str]:
+    """`mrmodel predict` with `runner`, all cores and no tuning; with the setting's batch size,
+    unless mrmodel is to find one itself."""
     workload = setting.workload
     data = storage.join(setting.hdfs or "", "in") if runner == "hadoop" else None
     command = [
         *(sys.executable, "-m", "mrmodel", "predict", workload.reference),
         *([data] if data else map(str, setting.data.files)),
         *("-o", output, "-r", runner, "--overwrite", "--quiet", "--keep", "id"),
-        *("--weights", str(setting.weights), "--batch-size", str(setting.batch_size)),
+        *("--weights", str(setting.weights), *more),
     ]
+    if not setting.own_batches:
+        command += ["--batch-size", str(setting.batch_size)]
     if workload.inputs:
         command += ["--inputs", ",".join(workload.inputs)]
-    if runner == "inline":
-        command += ["--threads", str(setting.cores)]
-    if runner == "local":
-        command += ["--workers", str(setting.cores), "--threads", "1"]
+    return command + _cores(runner, setting, data)
+
+
+def _cores(runner: str, setting: Setting, data: str | None) -> list[str]:
     if runner == "hadoop":
-        command += ["--threads", "1", "--shard-size", str(one_task_per_file(data))]
-    return command
+        return ["--threads", "1", "--shard-size", str(one_task_per_file(data))]
+    if setting.own_batches and setting.cores == len(os.sched_getaffinity(0)):
+        return []
+    if runner == "inline":
+        return ["--threads", str(setting.cores)]
+    return ["--workers", str(setting.cores), "--threads", "1"]
 
 
 def one_task_per_file(folder: str) -> int:

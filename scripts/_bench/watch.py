@@ -14,15 +14,16 @@ from pathlib import Path
 import psutil
 
 INTERVAL = 0.5
+_MORE = 1.01  # times the memory seen before
 _STILL_STARTING = 5.0  # seconds in which a process may become another program
 CONTAINER = "CONTAINER_ID"  # in the environment of what YARN runs
 
 
 @dataclass(frozen=True)
 class Cost:
-    """`began` and `ended` on time.time()'s clock; `cpu` seconds and peak resident `memory` bytes
-    (shared pages counted in each process) of all processes; `others`: how many cores were busy
-    with something else meanwhile. `cpu` is what the system counted for those that were waited for,
+    """`began` and `ended` on time.time()'s clock; `cpu` seconds and peak `memory` bytes (pages that
+    processes share counted once) of all processes; `others`: how many cores were busy with
+    something else meanwhile. `cpu` is what the system counted for those that were waited for,
     or, if that is more, what was seen of all: some programs leave processes to themselves."""
 
     began: float
@@ -116,6 +117,7 @@ class Watch:
     ):
         self.peak = 0
         self.killed = ""
+        self._resident = 0
         self._seen: dict[psutil.Process, float] = {}
         self._limit = limit
         self._patience = patience
@@ -149,7 +151,7 @@ class Watch:
     def _run(self) -> None:
         while not self._stop.wait(INTERVAL):
             tree = _trees(self._roots)
-            self.peak = max(self.peak, sum(_resident(process) for process in tree))
+            self._look_at_memory(tree)
             for process in tree:
                 self._seen[process] = max(self._seen.get(process, 0.0), _cpu_seconds(process))
             self.killed = self.killed or self._too_much()
@@ -157,6 +159,14 @@ class Watch:
                 self.kill_rest()
             if self._yarn:
                 self._yarn.look()
+
+    def _look_at_memory(self, tree: list[psutil.Process]) -> None:
+        """What is shared is told only where there is more than ever: that takes milliseconds for
+        each process, from those that are measured."""
+        resident = sum(map(_resident, tree))
+        if resident > self._resident * _MORE:
+            self._resident = resident
+            self.peak = max(self.peak, sum(map(_proportional, tree)))
 
     def _too_much(self) -> str:
         if self._limit and self.peak > self._limit:
@@ -190,6 +200,14 @@ def _resident(process: psutil.Process) -> int:
         return process.memory_info().rss
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return 0
+
+
+def _proportional(process: psutil.Process) -> int:
+    """Bytes of `process`; of a page that n processes share, the nth part."""
+    try:
+        return process.memory_full_info().pss
+    except (psutil.NoSuchProcess, psutil.AccessDenied, AttributeError):
+        return _resident(process)
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

@@ -68,6 +68,15 @@ def test_what_a_command_costs(tmp_path):
     assert cost.outputs == ("told\n",)
 
 
+def test_memory_that_processes_share_counts_once(tmp_path):
+    code = (
+        "import os, time; x = b'x' * 200_000_000"
+        "\nfor _ in range(3):\n    if not os.fork(): time.sleep(2.5); os._exit(0)\ntime.sleep(3)"
+    )
+    cost, _ = run([[sys.executable, "-c", code]], {}, tmp_path)
+    assert 200e6 < cost.memory < 400e6
+
+
 def test_a_command_that_fails(tmp_path):
     with pytest.raises(CommandFailed, match="its last words"):
         run([[sys.executable, "-c", "raise SystemExit('its last words')"]], {}, tmp_path)

@@ -88,6 +88,11 @@ def test_a_system_that_fails_is_an_error(capsys):
     assert "ray failed: killed" in capsys.readouterr().err
 
 
+def test_a_system_that_is_not_installed_is_an_error():
+    """What was asked for was not compared."""
+    assert rival_commands._verdict(Results(RUNS, {}, LINES, {"ray": "ERROR: no ray"})) == 1
+
+
 def test_the_outputs_of_others_are_read(tmp_path):
     """Lists of any kind, JSON lines without an ending; neither markers nor what was cut off."""
     rows = pa.table({"id": [2, 1], "x": pa.array([[3.0, 4.0], [1.0, 2.0]])})
