@@ -134,11 +134,11 @@ print("torch" in sys.modules)"""
 
 
 def test_the_driver_of_a_clusters_job_does_without_torch():
-    """It takes a second before the job is submitted."""
+    """It takes a second before the job is submitted, or after it has ended."""
     code = """
 import sys
 import mrmodel.driver.aggregate, mrmodel.driver.progress, mrmodel.runners.hadoop
-import mrmodel.runners.streaming
+import mrmodel.driver.measures, mrmodel.driver.summary, mrmodel.runners.streaming
 print("torch" in sys.modules)"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

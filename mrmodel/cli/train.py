@@ -207,7 +207,7 @@ def _run(options: dict[str, Any]) -> None:
     import json
 
     with quick_imports():
-        from mrmodel.driver import summary
+        from mrmodel.driver import train_summary
         from mrmodel.driver.predict import Watcher
         from mrmodel.driver.progress import ProgressWatcher
         from mrmodel.driver.train import train as run_train
@@ -219,4 +219,4 @@ def _run(options: dict[str, Any]) -> None:
     if options["as_json"]:
         click.echo(json.dumps(run.to_dict(), indent=2))
     elif not options["quiet"]:
-        click.echo("\n".join(summary.training_lines(run)))
+        click.echo("\n".join(train_summary.lines(run)))

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from mrmodel.driver import measures, summary
+from mrmodel.driver import measures, summary, train_summary
 from mrmodel.driver.evaluate import evaluate, evaluation_job
 from mrmodel.driver.predict import Job, predict
 from mrmodel.driver.progress import ProgressWatcher
@@ -48,7 +48,7 @@ def run_train_script(script: Any) -> None:
     """Run the training of the mrjob script `script` (an MRTrain). Ends the process on an error."""
     with _console() as console:
         run = train(_train_job(script), ProgressWatcher(console))
-    print("\n".join(summary.training_lines(run)))
+    print("\n".join(train_summary.lines(run)))
 
 
 @contextmanager

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mrmodel.driver.run import Run
 from mrmodel.tasks.clock import PHASES
-from mrmodel.training.checkpoints import BAD
 from mrmodel.units import duration
-
-if TYPE_CHECKING:
-    from mrmodel.driver.train_steps import TrainRun
 
 _SHOWN_ERRORS = 3
 _MESSAGE = 100
@@ -39,21 +33,6 @@ def _compiled(calls: dict[str, int] | None) -> str:
     total = sum(calls.values())
     share = f"{calls['compiled'] / total:.0%} of {total:,} calls" if total else "not used"
     return f"{share}; the others ran the model as it is" if calls["as_it_is"] else share
-
-
-def training_lines(run: TrainRun) -> list[str]:
-    """The summary of a training, line by line."""
-    loss = "" if run.loss is None else f"{run.loss:.6g}"
-    if run.validation_loss is not None:
-        loss += f", validation {run.validation_loss:.6g} (best in round {run.best_round})"
-    facts = {
-        "rounds": f"{run.rounds}" + (f", then stopped: {run.stopped}" if run.stopped else ""),
-        "loss": loss or "nothing was left to train",
-        "bad rows": f"{run.bad:,}, in {run.output}/{BAD}" if run.bad else "",
-        "time": f"{duration(run.seconds)} on {run.runner}",
-        "output": run.output,
-    }
-    return [f"{name:<15}{text}" for name, text in facts.items() if text]
 
 
 def _precise(seconds: float) -> str:
