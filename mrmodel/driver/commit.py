@@ -8,6 +8,8 @@ by one that goes on; where it stands without ``final``, the commit was complete.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mrmodel import storage
@@ -38,27 +40,37 @@ def assemble(
     more: dict[str, bytes] | None = None,
     reduced: dict[str, str] | None = None,
 ) -> None:
-    """Build ``final``: parts, files with the contents `more`, files that reducers made (name →
-    group), dead letters, run.json and, last, _SUCCESS."""
+    """Build ``final``: run.json, dead letters and files with the contents `more`; then parts and
+    files that reducers made (name → group); last, _SUCCESS."""
     staging = target.staging
     store = storage.storage_for(target.uri)
     store.delete(staging.folder("final"))  # what a commit that was taken back has left
     store.mkdir(staging.folder("final"))
-    storage.write_json(staging.folder("final.json"), {r["shard"]: r["output"] for r in records})
+    _write_all(staging, records, run, more or {})
     map_parallel(lambda record: _move_part(staging, record), records)
-    first = first_rows(records)
-    map_parallel(lambda record: _write_bad(staging, record, first[record["shard"]]), records)
-    for name, data in (more or {}).items():
-        storage.write_bytes(staging.folder("final", name), data)
     map_parallel(
         lambda item: store.rename(
             staging.folder("reduced", item[1]), staging.folder("final", item[0])
         ),
         (reduced or {}).items(),
     )
-    storage.write_json(staging.folder("final", "_mrmodel", "run.json"), run)
     if success:
         storage.write_bytes(staging.folder("final", "_SUCCESS"), b"")
+
+
+def _write_all(
+    staging: Staging, records: list[Record], run: dict[str, Any], more: dict[str, bytes]
+) -> None:
+    """Write what is new, side by side: HDFS may take half a second to close a file."""
+    first = first_rows(records)
+    parts = {record["shard"]: record["output"] for record in records}
+    writes: list[Callable[[], None]] = [
+        lambda: storage.write_json(staging.folder("final.json"), parts),
+        lambda: storage.write_json(staging.folder("final", "_mrmodel", "run.json"), run),
+        *(partial(storage.write_bytes, staging.folder("final", n), d) for n, d in more.items()),
+        *(partial(_write_bad, staging, r, first[r["shard"]]) for r in records if r["bad"]),
+    ]
+    map_parallel(lambda write: write(), writes)
 
 
 def publish(target: Target) -> None:
@@ -131,9 +143,8 @@ def _move_part(staging: Staging, record: Record) -> None:
 
 
 def _write_bad(staging: Staging, record: Record, first_row: int | None) -> None:
-    if record["bad"]:
-        lines = storage.read_bytes(staging.folder("done", record["shard"], "bad.jsonl"))
-        storage.write_bytes(staging.folder("final", record["bad"]), shift(lines, first_row))
+    lines = storage.read_bytes(staging.folder("done", record["shard"], "bad.jsonl"))
+    storage.write_bytes(staging.folder("final", record["bad"]), shift(lines, first_row))
 
 
 def first_rows(records: list[Record]) -> dict[str, int | None]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mrjob.fs.hadoop import HadoopFilesystem
 
 from mrmodel import storage
+from mrmodel.parallel import map_parallel
 from mrmodel.shards.globs import expand_glob, has_magic
 
 _CHUNK = 8 << 20
@@ -15,6 +17,16 @@ _CHUNK = 8 << 20
 class NativeFilesystem(HadoopFilesystem):
     """The calls that mrjob's hadoop runner makes, by mrmodel's own storage. mrjob's would start
     ``hadoop fs`` for each: a second or two every time."""
+
+    _puts: list[tuple[str, str]] | None = None
+
+    @contextmanager
+    def putting_together(self) -> Iterator[None]:
+        """What is put in this context is there at its end, not before."""
+        self._puts = []
+        yield
+        waiting, self._puts = self._puts, None
+        map_parallel(lambda put: self.put(*put), waiting)
 
     def ls(self, path_glob: str) -> Iterator[str]:
         for uri in _expand(path_glob):
@@ -31,6 +43,9 @@ class NativeFilesystem(HadoopFilesystem):
         storage.storage_for(path).mkdir(path)
 
     def put(self, src: str, path: str) -> None:
+        if self._puts is not None:
+            self._puts.append((src, path))
+            return
         with open(src, "rb") as source, storage.storage_for(path).create(path) as target:
             while chunk := source.read(_CHUNK):
                 target.write(chunk)

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from mrmodel import storage
 from mrmodel.errors import UsageError
-from mrmodel.models.code import package_zip
+from mrmodel.models.code import package_data
 from mrmodel.models.weights import resolve_weights
+from mrmodel.users import cache_folder
 
 _CHUNK = 8 << 20
 _ARCHIVES = (".tar.gz", ".tgz", ".zip")
@@ -61,7 +62,8 @@ def ship(
     archive that is missing or of a kind that YARN does not unpack.
     """
     cache = storage.join(defaults, "user", user, ".mrmodel", "cache")
-    files = [f"{_put_bytes(cache, package_zip().data)}#mrmodel.zip"]
+    own = package_data(cache_folder() / "package")
+    files = [f"{_put_bytes(cache, own)}#mrmodel.zip"]
     if code:
         files.append(f"{_put_bytes(cache, code)}#code.zip")
     names: dict[str, str] = {}  # models may share a file

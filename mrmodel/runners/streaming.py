@@ -23,6 +23,7 @@ from mrmodel.runners.mrjob_fs import NativeFilesystem
 _APPLICATION = re.compile(r"(?:Submitted application |job_)(?:application_)?(\d+_\d+)")
 _URL = re.compile(r"The url to track the job: (\S+)")
 _KEPT_LINES = 400
+_VERSION = re.compile(r"hadoop-streaming-(\d+\.\d[^/]*)\.jar$")
 
 
 class Submission:
@@ -81,16 +82,26 @@ class HadoopRunner(HadoopJobRunner):
 
     submission: Submission | None = None
 
+    @functools.cached_property
+    def _native(self) -> NativeFilesystem:
+        return NativeFilesystem(self._opts["hadoop_bin"] or None)
+
     @property
     def fs(self) -> CompositeFilesystem:
         if self._fs is None:
             self._fs = CompositeFilesystem()
-            self._fs.add_fs("hadoop", NativeFilesystem(self._opts["hadoop_bin"] or None))
+            self._fs.add_fs("hadoop", self._native)
             self._fs.add_fs("local", LocalFilesystem())
         return self._fs
 
+    def _upload_local_files(self) -> None:
+        """Side by side: HDFS may take half a second to close a file."""
+        with self._native.putting_together():
+            super()._upload_local_files()
+
     def get_hadoop_version(self) -> str:
-        return _hadoop_version(tuple(self.get_hadoop_bin()))
+        named = _VERSION.search(self.get_hadoop_streaming_jar() or "")
+        return named[1] if named else _hadoop_version(tuple(self.get_hadoop_bin()))
 
     def _read_logs(self) -> bool:
         """No: tasks leave their last words in the staging folder, which is quicker and surer."""
@@ -117,7 +128,8 @@ class HadoopRunner(HadoopJobRunner):
 
 @functools.cache
 def _hadoop_version(binary: tuple[str, ...]) -> str:
-    """Asked once: the answer takes a JVM, and every round of training is a job."""
+    """Asked once, and only where no file's name says it: the answer takes a JVM, and every round
+    of training is a job."""
     return HadoopFilesystem(list(binary)).get_hadoop_version()
 
 
