@@ -109,6 +109,7 @@ class Steps:
         self._watcher = watcher
         self._folder = folder
         self._started = time.time()
+        self._marks: dict[str, float] = {}
         self._launcher: Launcher = launcher_for(job.execution.runner)
 
     def run(self) -> Run:
@@ -280,6 +281,7 @@ class Steps:
             weights_bytes=files.weights_bytes,
             kind=self.kind,
             reducers=self._job.reducers,
+            marks=self._marks,
         )
 
     def _task_data(self, plan: Plan) -> TaskData:
@@ -289,6 +291,7 @@ class Steps:
     def _run_tasks(self, launch: Launch, target: Target) -> None:
         if not launch.remaining:
             return
+        self._marks["plan"] = time.time()
         try:
             with self._watcher.watch(self._launcher, launch.plan, len(launch.shards)):
                 self._launcher.run(launch)
@@ -336,6 +339,7 @@ class Steps:
         return describe(
             target.uri, success, self._job.execution.runner, plan, files, self._identity,
             records, self._started, kept, self._launcher.snapshot().applications,
+            self._marks,
         )  # fmt: skip
 
     def _publish(self, target: Target, run: Run) -> Run:

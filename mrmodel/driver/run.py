@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from mrmodel.driver import ledger
+from mrmodel.driver import ledger, startup
 from mrmodel.driver.ledger import Record
 from mrmodel.driver.model_files import ModelFiles
 from mrmodel.shards.plan import Plan
@@ -26,7 +26,8 @@ class Run:
     the first task ran) and the phases summed over tasks; `forward_share` is forward seconds ÷
     task seconds after load; `errors` are (error, rows, example), the most common first; `kept`
     counts the shards of an earlier run that did not run again; `measures` are what `evaluate`
-    found, of all rows and of each group."""
+    found, of all rows and of each group; `startup` has the parts of the seconds until the first
+    batch."""
 
     output: str
     success: bool
@@ -44,6 +45,7 @@ class Run:
     kept: int = 0
     applications: tuple[str, ...] = ()
     measures: list[dict[str, Any]] = field(default_factory=list)
+    startup: dict[str, float] = field(default_factory=dict)
     shards: list[Record] = field(default_factory=list, repr=False)
 
     @property
@@ -84,6 +86,7 @@ def describe(
     started: float,
     kept: set[str],
     applications: tuple[str, ...],
+    marks: dict[str, float],
 ) -> Run:
     """The run that made `records`. Shards in `kept` count for the rows, not for the time."""
     fresh = [record for record in records if record["shard"] not in kept]
@@ -106,6 +109,7 @@ def describe(
         started=started,
         kept=len(kept),
         applications=applications,
+        startup=startup.parts(started, marks, fresh),
         shards=records,
     )
 

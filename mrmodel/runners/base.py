@@ -28,7 +28,8 @@ class Launch:
     shards that need not run; `kind` is the command; `reducers` the number of reduce tasks, 0 where
     there is nothing to reduce; `patience`, where all tasks must run at once, a task per shard, the
     seconds that this may take to come about. `round_weights` is the URI of the weights of this job
-    alone, which the training in `spec` names, too."""
+    alone, which the training in `spec` names, too. `marks` takes in when the launcher had done
+    what, on time.time()'s clock."""
 
     job_class: type
     spec: TaskSpec
@@ -45,6 +46,7 @@ class Launch:
     reducers: int = 0
     patience: float | None = None
     round_weights: str | None = None
+    marks: dict[str, float] = field(default_factory=dict)
 
     @property
     def remaining(self) -> list[Shard]:

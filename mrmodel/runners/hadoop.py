@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, replace
@@ -119,6 +120,7 @@ class HadoopLauncher:
             _file_system(launch),
             launch.spec.task_model.compiled,
         )
+        launch.marks["upload"] = time.time()
         spec_file = launch.folder / "task-spec.json"
         _shipped_spec(launch, shipment).write(spec_file)
         roads = self._roads(launch, spec_file, shipment, user)
@@ -128,6 +130,7 @@ class HadoopLauncher:
             except BaseException:
                 self._kill_all()
                 raise
+        self._mark(launch)
 
     def snapshot(self) -> Snapshot:
         found = [
@@ -172,6 +175,16 @@ class HadoopLauncher:
             manifest = write_manifest(launch.folder / "manifest", rest)
             roads.append(lambda: self._submit(launch, common, [str(manifest)]))
         return roads
+
+    def _mark(self, launch: Launch) -> None:
+        """Note down when the first application was submitted, and when the first one ran."""
+        for name, moments in (
+            ("submit", [submission.submitted_at for submission in self._submissions]),
+            ("application", [submission.running_at for submission in self._submissions]),
+        ):
+            known = [moment for moment in moments if moment is not None]
+            if known:
+                launch.marks[name] = min(known)
 
     def _submit(self, launch: Launch, args: list[str], inputs: list[str]) -> None:
         """Run one application to its end. Raises JobError, or what it was that failed."""

@@ -22,16 +22,20 @@ from mrmodel.runners.mrjob_fs import NativeFilesystem
 
 _APPLICATION = re.compile(r"(?:Submitted application |job_)(?:application_)?(\d+_\d+)")
 _URL = re.compile(r"The url to track the job: (\S+)")
+_RUNNING = re.compile(r"Job job_\S+ running")
 _KEPT_LINES = 400
 _VERSION = re.compile(r"hadoop-streaming-(\d+\.\d[^/]*)\.jar$")
 
 
 class Submission:
-    """What is known of one ``hadoop jar``: its application, page and last lines."""
+    """What is known of one ``hadoop jar``: its application and page, when it was submitted and its
+    master ran, and the last lines."""
 
     def __init__(self) -> None:
         self.application: str | None = None
         self.url: str | None = None
+        self.submitted_at: float | None = None
+        self.running_at: float | None = None
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self.process: subprocess.Popen | None = None
         self._cancelled = False
@@ -56,6 +60,9 @@ class Submission:
         found = _APPLICATION.search(line)
         if found and self.application is None:
             self.application = f"application_{found[1]}"
+            self.submitted_at = time.time()
+        if self.running_at is None and _RUNNING.search(line):
+            self.running_at = time.time()
         url = _URL.search(line)
         if url:
             self.url = url[1]

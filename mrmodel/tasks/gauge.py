@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from mrmodel.shards.shard import Shard
@@ -26,6 +27,7 @@ class Gauge:
         self._on_share = on_share
         self._beat = beat
         self._bytes_read = self._rows_read = 0
+        self.first_batch: float | None = None  # when it was through, on time.time()'s clock
         self._rows_predicted = self._bytes_written = self._bad = 0
 
     def read(self, window: Window) -> None:
@@ -36,6 +38,7 @@ class Gauge:
 
     def batch(self, rows: int, seconds: float) -> None:
         """A window may take long, so batches count for the share that is done."""
+        self.first_batch = self.first_batch or time.time()
         self._rows_predicted += rows
         self._reporter.count(rows_predicted=rows, forward_milliseconds=seconds * 1000)
         per_row = self._bytes_read / max(1, self._rows_read)

@@ -15,7 +15,7 @@ from mrmodel.models.compiled import take_calls
 from mrmodel.shards.shard import Shard
 from mrmodel.tasks import model as task_model
 from mrmodel.tasks.bad_rows import counts_from_piece
-from mrmodel.tasks.clock import Clock
+from mrmodel.tasks.clock import Clock, born
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.gauge import Gauge, name_of
 from mrmodel.tasks.pipeline import Pipeline
@@ -132,7 +132,7 @@ class PredictTask:
         return BatchSizer(self._spec.batch_size, self._remembered_limit(by_cost), by_cost)
 
     def _pipeline(self, shard: Shard, clock: Clock) -> Pipeline:
-        gauge = Gauge(shard, self._reporter, self._on_share, self._beat)
+        self._gauge = gauge = Gauge(shard, self._reporter, self._on_share, self._beat)
         schema = self._data.arrow_schema
         return Pipeline(
             self._predictor,
@@ -178,7 +178,9 @@ class PredictTask:
             "errors": writer.dead_letters.errors,
             "seconds": {name: round(value, 6) for name, value in clock.seconds.items()},
             "elapsed": round(elapsed, 6),
+            "born": born(),
             "begun": self._begun,
+            "first_batch": self._gauge.first_batch,
             "bytes": shard.length,
             "counts_from_piece": counts_from_piece(shard, self._data.format),
             "batch_size": self._sizer.rows,

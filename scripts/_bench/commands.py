@@ -20,6 +20,7 @@ from .forms_commands import add_forms
 from .language_commands import add_language
 from .options import hdfs_folder, positive, say, some_of, work_folder
 from .rival_commands import add_rivals
+from .startup_commands import add_startup
 from .train_commands import add_train
 from .watch import CommandFailed
 from .workloads import WORKLOADS, write_data
@@ -36,6 +37,7 @@ examples:
   scripts/bench train                                       torchrun, rounds, and adding up
   scripts/bench fixed                                       small jobs against bare Streaming
   scripts/bench forms                                       bfloat16, int8, --compile, auto
+  scripts/bench startup                                     a hundred rows, the start taken apart
   scripts/bench rivals                                      Spark, Ray, Beam, Dask and others
   scripts/bench language --device cuda --runner inline      local steps against synchronous ones
 
@@ -91,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_fixed(commands)
     add_forms(commands)
+    add_startup(commands)
     add_equal(commands)
     add_language(commands)
     add_rivals(commands)

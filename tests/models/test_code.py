@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from mrmodel.errors import ModelError, UsageError
-from mrmodel.models.code import collect, is_installed, package_zip
+from mrmodel.models.code import collect, is_installed, package_data, package_zip
 from mrmodel.models.reference import parse
 
 
@@ -155,6 +155,22 @@ def test_mrmodel_and_mrjob_run_from_the_zip_alone(tmp_path):
     assert not any("__pycache__" in name for name in bundle.names)
     code = "import mrmodel.errors, mrjob.job; print(mrmodel.__file__, mrjob.__file__)"
     assert run_from_zip(tmp_path, bundle.data, code).count("own.zip") == 2
+
+
+def test_the_zip_is_kept_until_a_file_changes(tmp_path, monkeypatch):
+    kept = tmp_path / "cache" / "package"
+    data = package_data.__wrapped__(kept)
+    assert data == package_zip().data
+    with monkeypatch.context() as patch:
+        patch.setattr("mrmodel.models.code.package_zip", None)  # not asked again
+        assert package_data.__wrapped__(kept) == data
+    monkeypatch.setattr("importlib.util.MAGIC_NUMBER", b"2.7\n")
+    package_zip.cache_clear()
+    assert package_data.__wrapped__(kept) != data
+    package_zip.cache_clear()
+    kept.write_bytes(b"half")
+    monkeypatch.undo()
+    assert package_data.__wrapped__(kept) == data
 
 
 FAILING = """

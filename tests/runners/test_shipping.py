@@ -88,5 +88,9 @@ def test_mrjobs_calls(tmp_path):
     assert list(fs.ls(f"{tmp_path}/deep/er/b")) == [f"{tmp_path}/deep/er/b"]
     assert f"{tmp_path}/deep/er/b" in list(fs.ls(f"{tmp_path}/deep"))
     assert b"".join(fs._cat_file(f"{tmp_path}/deep/er/b")) == b"x" * 100
+    with fs.putting_together():
+        for name in "cd":
+            fs.put(f"{tmp_path}/a", f"{tmp_path}/deep/{name}")
+    assert names(tmp_path / "deep") == ["c", "d", "er"]
     fs.rm(f"{tmp_path}/deep")
     assert names(tmp_path) == ["a"]

@@ -101,6 +101,9 @@ def test_what_hadoop_jar_prints():
     assert submission.application == APPLICATION
     assert submission.url == "http://rm:8088/proxy/application_17_0042/"
     assert submission.text == "\n".join(LINES)
+    assert submission.submitted_at is not None and submission.running_at is None
+    submission.see("INFO mapreduce.Job: Job job_1700000000000_0043 running in uber mode : false")
+    assert submission.running_at >= submission.submitted_at
     late = Submission()
     late.see(LINES[2])
     assert late.application == "application_1700000000000_0043"
