@@ -111,16 +111,17 @@ class TrainSpec(Spec):
 
 @dataclass(frozen=True)
 class ExecutionSpec(Spec):
-    """How and where tasks run. `workers`: processes of the local runner (None: the cores), and
-    of a gang on any runner;
-    `threads`: torch threads per task (None: 1 on local, the container's vcores on hadoop, the
-    cores inline); `memory`: bytes per container (None: estimated); `python`: the interpreter on
-    the nodes; `env`: an archive with a Python environment for them; `batch_timeout`: seconds that
-    one batch, or loading the model, may take; `mrjob_args`: further arguments for mrjob."""
+    """How and where tasks run. `shard_size`: bytes per task; ``auto`` is 128MB, or, on hadoop and
+    where no training is, what keeps all containers busy to the end. `workers`: processes of the
+    local runner (None: the cores), and of a gang on any runner; `threads`: torch threads per task
+    (None: 1 on local, the container's vcores on hadoop, the cores inline); `memory`: bytes per
+    container (None: estimated); `python`: the interpreter on the nodes; `env`: an archive with a
+    Python environment for them; `batch_timeout`: seconds that one batch, or loading the model, may
+    take; `mrjob_args`: further arguments for mrjob."""
 
     runner: str = "inline"
     batch_size: str = "auto"
-    shard_size: str = "128MB"
+    shard_size: str = "auto"
     workers: int | None = None
     threads: int | None = None
     vcores: int = 1

@@ -11,6 +11,8 @@ from mrmodel.errors import UsageError
 
 _SIZE = re.compile(r"^\s*([0-9]*\.?[0-9]+)\s*([kmgt]?)(i?b?)\s*$", re.IGNORECASE)
 _SHARE = re.compile(r"[0-9]+/0*[1-9][0-9]*|0?\.[0-9]+")
+AUTO = "auto"
+USUAL_SHARD = 128 << 20
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -24,6 +26,14 @@ def parse_size(text: str | int, name: str = "size") -> int:
     if not 1 <= size < math.inf:
         raise UsageError(f"{name}: expected a size such as 128MB or 4GB but received {text!r}")
     return int(size)
+
+
+def parse_shard_size(text: str | int) -> int:
+    """--shard-size in bytes; what it is by default for ``auto``, which may come to another size.
+
+    Raises UsageError when `text` is neither.
+    """
+    return USUAL_SHARD if text == AUTO else parse_size(text, "--shard-size")
 
 
 def format_size(size: float) -> str:

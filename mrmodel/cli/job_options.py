@@ -145,7 +145,12 @@ execution_options = together(
         help="Rows per forward pass; auto measures what is fast.",
     ),
     click.option(
-        "--shard-size", default="128MB", show_default=True, help="Bytes of input per task."
+        "--shard-size",
+        default="auto",
+        show_default=True,
+        metavar="auto|SIZE",
+        help="Bytes of input per task; auto is 128MB, or on hadoop what keeps all containers busy "
+        "to the end.",
     ),
     click.option(
         "--workers",

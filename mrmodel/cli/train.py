@@ -133,6 +133,7 @@ learning_options = together(
     resume="Go on after the last complete round, to the same bits as without the break.",
     batch_size="Rows per forward pass; of local and allreduce, per step of a shard or worker. "
     "auto: 1024.",
+    shard_size="Bytes of input per task; auto is 128MB.",
 )
 @click.command(context_settings=CONTEXT)
 @click.argument("model")

@@ -33,9 +33,17 @@ def earlier_shards(target: Target, identity: dict[str, str], plan: Plan) -> tupl
     return _without(found, {u for u, of in pieces.items() if not _are_all_of(sources.get(u), of)})
 
 
-def write_shards(target: Target, shards: Sequence[Shard]) -> None:
+def earlier_size(target: Target) -> int | None:
+    """The shard size of the run that is resumed, by which Hadoop cuts again as it did."""
+    uri = target.staging.folder(_NAME)
+    found = storage.read_json(uri) if storage.exists(uri) else (target.run or {}).get("cut", {})
+    return found.get("shard_size")
+
+
+def write_shards(target: Target, shards: Sequence[Shard], shard_size: int) -> None:
     """Note down the cut for the run that may have to go on with it."""
-    storage.write_json(target.staging.folder(_NAME), [shard.to_dict() for shard in shards])
+    told = {"shard_size": shard_size, "shards": [shard.to_dict() for shard in shards]}
+    storage.write_json(target.staging.folder(_NAME), told)
 
 
 def earlier_form(target: Target, spec: ModelSpec) -> dict[str, Any] | None:
@@ -57,7 +65,7 @@ def _in_staging(target: Target, identity: dict[str, str]) -> list[Shard]:
     uri = target.staging.folder(_NAME)
     if target.staging.read_identity() != identity or not storage.exists(uri):
         return []
-    return [Shard.from_dict(shard) for shard in storage.read_json(uri)]
+    return [Shard.from_dict(shard) for shard in storage.read_json(uri)["shards"]]
 
 
 def _in_output(target: Target, identity: dict[str, str]) -> list[Shard]:

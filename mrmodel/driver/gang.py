@@ -27,7 +27,7 @@ from mrmodel.tasks.spec import TaskData, TaskSpec, Training, encode_schema
 from mrmodel.tasks.staging import GANG, Staging
 from mrmodel.training import optimizers
 from mrmodel.training.checkpoints import Checkpoint
-from mrmodel.units import parse_size
+from mrmodel.units import parse_shard_size
 
 _LOOK_EVERY = 2.0
 # of what the weights take: gradients, an optimiser like Adam's, buckets, and a checkpoint's copies
@@ -78,7 +78,7 @@ class Gang(TrainSteps):
 
     def _deal(self, data: DataSet, size: int) -> tuple[Shard, ...]:
         """`data` as one shard for each of at most `size` workers, as even as can be."""
-        most = parse_size(self._job.execution.shard_size, "--shard-size")
+        most = parse_shard_size(self._job.execution.shard_size)
         execution = replace(self._job.execution, workers=size)
         cut = LocalLauncher().shards(data.plan, most, execution)
         return tuple(_together(group) for group in balanced(cut, size))

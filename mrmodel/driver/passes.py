@@ -30,7 +30,7 @@ from mrmodel.tasks.staging import Staging
 from mrmodel.training.buckets import TALLY, Tally
 from mrmodel.training.gradients import bucket_count
 from mrmodel.training.module import Trainable
-from mrmodel.units import parse_size
+from mrmodel.units import parse_shard_size
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def open_data(
     that is resumed has cut it. Raises InputError, UsageError, ServiceError."""
     launcher = launcher_for(execution.runner)
     launcher.check([*data.uris, output])
-    size = parse_size(execution.shard_size, "--shard-size")
+    size = parse_shard_size(execution.shard_size)
     data = replace(data, inputs=None if inputs is None else tuple(inputs), keep=())
     plan = plan_data(data, None, size, (label,) if label else ())
     shards = launcher.shards(plan, size, execution, earlier)

@@ -10,6 +10,7 @@ from typing import Any
 
 from mrmodel import errors, storage
 from mrmodel.driver import commit, ledger
+from mrmodel.driver.cut import Cutter
 from mrmodel.driver.earlier import earlier_form, earlier_shards, write_form, write_shards
 from mrmodel.driver.model_files import (
     ModelFiles,
@@ -36,7 +37,7 @@ from mrmodel.shards.shard import Shard
 from mrmodel.specs import DataSpec, ExecutionSpec, ModelSpec, OutputSpec
 from mrmodel.tasks.spec import Evaluation, Grouping, TaskData, TaskSpec, encode_schema
 from mrmodel.tasks.staging import Staging
-from mrmodel.units import parse_budget, parse_size
+from mrmodel.units import parse_budget, parse_shard_size
 from mrmodel.version import __version__
 
 # named, not imported: they need torch, which the driver of a cluster's job does without
@@ -111,6 +112,7 @@ class Steps:
         self._started = time.time()
         self._marks: dict[str, float] = {}
         self._launcher: Launcher = launcher_for(job.execution.runner)
+        self._cutter = Cutter(self._launcher, job.execution, self._watcher.say)
 
     def run(self) -> Run:
         shard_size = self._check_options()
@@ -121,8 +123,8 @@ class Steps:
         check_input(target, (source.uri for source in plan.sources))
         files = self._in_a_form(target, files, plan)
         self._identity = identity(files, self.options(plan))
-        shards = self._launcher.shards(
-            plan, shard_size, self._job.execution, self._earlier_shards(target, plan)
+        shards = self._cutter.shards(
+            target, files, plan, self._identity, shard_size, self._earlier_shards(target, plan)
         )
         self.check_shards(shards)
         already = self._already_complete(target, shards)
@@ -146,7 +148,7 @@ class Steps:
                 f"--batch-size: expected auto or a number of rows but received "
                 f"{execution.batch_size!r}"
             )
-        return parse_size(execution.shard_size, "--shard-size")
+        return parse_shard_size(execution.shard_size)
 
     def _in_a_form(self, target: Target, files: ModelFiles, plan: Plan) -> ModelFiles:
         """`files` in the form that --dtype auto finds, or that a resumed run has found, and
@@ -226,7 +228,7 @@ class Steps:
         if resume:
             commit.take_back(target.staging)
         reason = prepare_staging(target, self._identity, resume)
-        write_shards(target, shards)
+        write_shards(target, shards, self._cutter.told["shard_size"])
         write_form(target, files.form)
         if not resume:
             return set()
@@ -336,11 +338,13 @@ class Steps:
         kept: set[str],
     ) -> Run:
         success = ledger.allows(self._job.output.max_bad, ledger.total(records))
-        return describe(
+        self._cutter.learn([record for record in records if record["shard"] not in kept])
+        run = describe(
             target.uri, success, self._job.execution.runner, plan, files, self._identity,
             records, self._started, kept, self._launcher.snapshot().applications,
             self._marks,
         )  # fmt: skip
+        return replace(run, cut=self._cutter.told)
 
     def _publish(self, target: Target, run: Run) -> Run:
         commit.publish(target)

@@ -27,7 +27,7 @@ class Run:
     task seconds after load; `errors` are (error, rows, example), the most common first; `kept`
     counts the shards of an earlier run that did not run again; `measures` are what `evaluate`
     found, of all rows and of each group; `startup` has the parts of the seconds until the first
-    batch."""
+    batch; `cut` the size of shards, and why."""
 
     output: str
     success: bool
@@ -46,6 +46,7 @@ class Run:
     applications: tuple[str, ...] = ()
     measures: list[dict[str, Any]] = field(default_factory=list)
     startup: dict[str, float] = field(default_factory=dict)
+    cut: dict[str, Any] = field(default_factory=dict)
     shards: list[Record] = field(default_factory=list, repr=False)
 
     @property

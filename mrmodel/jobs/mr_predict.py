@@ -47,7 +47,7 @@ class MRPredict(MRJob):
         self.add_passthru_arg("--weights", help="safetensors or state dict, file or folder")
         self.add_passthru_arg("--inputs", help="columns the model reads: COL,...")
         self.add_passthru_arg("--batch-size", default="auto", help="auto or a number of rows")
-        self.add_passthru_arg("--shard-size", default="128MB", help="bytes per map task")
+        self.add_passthru_arg("--shard-size", default="auto", help="bytes per map task")
         self.add_passthru_arg("--max-bad", default="0", help="bad rows allowed: N or P%%")
         self.add_passthru_arg("--overwrite", action="store_true", help="replace the output")
         self.add_passthru_arg("--resume", action="store_true", help="run what is not finished")

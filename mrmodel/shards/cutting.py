@@ -40,6 +40,11 @@ def shards_of(
     return in_input_order(sources, shards)
 
 
+def work(nbytes: int, pieces: int) -> int:
+    """What reading `nbytes` bytes in so many `pieces` costs, in bytes."""
+    return nbytes + OPEN_COST * max(0, pieces - 1)
+
+
 def in_input_order(sources: Sequence[Source], shards: Iterable[Shard]) -> tuple[Shard, ...]:
     """`shards` as their first pieces lie in `sources`."""
     place = {source.uri: number for number, source in enumerate(sources)}

@@ -18,6 +18,8 @@ _SAFE_PATH = re.compile(r"[A-Za-z0-9._/=+@%~-]+")
 _CODEC_SUFFIXES = (".gz", ".bz2", ".zst", ".deflate", ".snappy", ".lz4", ".lzo", ".lzo_deflate")
 # Linux gives a command line 2 MB with its environment
 _MAX_INPUT_CHARS = 1_000_000
+# the smallest part of a block that a split is brought to
+FREE = 4
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,11 @@ def hadoop_split_plan(sources: Sequence[Source], shard_size: int) -> HadoopPlan:
 
     FileInputFormat cuts at max(minsize, min(total // maps, block size)). With minsize the size we
     want and maps = ceil(total / minsize), the inner term is never above it, so every file is cut
-    at minsize, whatever its blocks. That size is `shard_size` brought to whole blocks, or to a
-    whole fraction of one, so that a task's bytes lie on as few nodes as can be.
+    at minsize, whatever its blocks. That size is `shard_size` brought to whole blocks, or to
+    a half, third or quarter of one, so that a task's bytes lie on as few nodes as can be.
     """
     able = [source for source in sources if _can_be_local(source)]
-    size = aligned(shard_size, _usual_block_size(able))
+    size = aligned(shard_size, usual_block_size(able))
     large = [s for s in able if is_large(s, shard_size) and not _mostly_empty(s, size)]
     small = [s for s in able if not is_large(s, shard_size)]
     no_manifest = len(large) + len(small) == len(sources) and len(small) <= _few(large, size)
@@ -78,16 +80,19 @@ def cut_like_hadoop(sources: Sequence[Source], num_splits: int, min_size: int = 
 
 
 def aligned(shard_size: int, block_size: int | None) -> int:
-    """The size near `shard_size`, and not above it by more than rounding, that fits the blocks."""
+    """The size near `shard_size`, and not above it by more than rounding, that fits the blocks;
+    where it is a small part of one, few splits lie in two, and it stays as it is."""
     if not block_size:
         return shard_size
     if shard_size >= block_size:
         return shard_size // block_size * block_size
     parts = -(-block_size // shard_size)
+    if parts > FREE:
+        return shard_size
     return -(-block_size // parts)
 
 
-def _usual_block_size(sources: Sequence[Source]) -> int | None:
+def usual_block_size(sources: Sequence[Source]) -> int | None:
     """The block size that most bytes have."""
     nbytes: Counter[int] = Counter()
     for source in sources:
