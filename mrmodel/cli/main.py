@@ -13,7 +13,7 @@ import click
 
 from mrmodel.cli.options import CONTEXT
 from mrmodel.errors import MrmodelError
-from mrmodel.imports import quick_end
+from mrmodel.imports import end_process
 from mrmodel.version import __version__
 
 # name → (where, what it says in --help)
@@ -96,8 +96,7 @@ def entry() -> None:
     if "hdfs_native" in sys.modules:
         # a call of it that still runs in a thread, after Ctrl-C say, would abort Python's own end
         os._exit(code)
-    quick_end()
-    sys.exit(code)
+    end_process(code)
 
 
 def _fail(message: str, code: int, detail: str = "") -> int:

@@ -30,7 +30,7 @@ from typing import IO
 
 import numpy as np
 
-from mrmodel.imports import quick_imports
+from mrmodel.imports import end_process, quick_imports
 
 _MODULES = ("mrmodel.tasks.run", "mrmodel.tasks.predict", "mrjob.job")
 _LENGTH = 8  # bytes of the length before a request
@@ -238,16 +238,6 @@ def _exit_code(request: _Request) -> int:
     return 0
 
 
-def _end(code: int) -> None:
-    """End as multiprocessing's forks do: an interpreter's own end would look at every object that
-    the server has made, and copy the memory that they share, for most of a second."""
-    threading._shutdown()
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)
-
-
 def main() -> None:
     """Be the server that `ForkServer` has started, and then one of its forks."""
     channel = socket.socket(fileno=int(sys.argv[1]))
@@ -255,8 +245,8 @@ def main() -> None:
         for name in _MODULES:
             import_module(name)
     request = _serve(channel)
-    if request is not None:
-        _end(_exit_code(request))
+    # in a fork, an interpreter's own end would copy the memory that it shares, too
+    end_process(0 if request is None else _exit_code(request))
 
 
 if __name__ == "__main__":

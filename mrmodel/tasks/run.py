@@ -16,7 +16,7 @@ from typing import IO, Protocol
 
 from mrmodel import storage
 from mrmodel.errors import JobError, MrmodelError
-from mrmodel.imports import quick_end
+from mrmodel.imports import end_process
 from mrmodel.shards.shard import Piece, Shard
 from mrmodel.tasks.context import TaskContext
 from mrmodel.tasks.drain import Drain
@@ -112,7 +112,8 @@ def reduce_as_process(spec_file: Path, reduce: Reduce) -> None:
 
 @contextmanager
 def _as_process(spec_file: Path) -> Iterator[tuple[TaskSpec, TaskContext, IO[bytes]]]:
-    """What a task is told, where it is, and its stdout, which is nobody else's."""
+    """What a task is told, where it is, and its stdout, which is nobody else's. The process ends
+    with the context."""
     spec = TaskSpec.read(spec_file)
     context = TaskContext.from_environment(has_driver=spec.driver_pid is not None)
     with stdout_to_stderr() as number, open(number, "wb", closefd=False) as stdout:
@@ -120,9 +121,8 @@ def _as_process(spec_file: Path) -> Iterator[tuple[TaskSpec, TaskContext, IO[byt
             yield spec, context, stdout
         except MrmodelError as error:
             print(f"mrmodel: {error.message}\n{error.detail}".rstrip(), file=sys.stderr)
-            sys.exit(1)
-        finally:
-            quick_end()
+            end_process(1)
+    end_process(0)
 
 
 def _nobody_asks(share: float) -> None:
