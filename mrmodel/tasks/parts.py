@@ -42,7 +42,7 @@ class ParquetPart:
         self._waiting_bytes = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
-        self._waiting.append(batch)
+        self._waiting.append(self._with_one_schema(batch))
         self._waiting_bytes += batch.nbytes
         if self._waiting_bytes >= ROW_GROUP_BYTES:
             self._flush()
@@ -52,6 +52,14 @@ class ParquetPart:
         if self._writer is not None:
             self._writer.close()
         self._file.close()
+
+    def _with_one_schema(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """`batch` with the first one's schema, where it is equal. Those that wait would keep their
+        own, each a few bytes amid the memory of the forward pass, which could not be used again
+        in one piece: hundreds of MB more in the end."""
+        if self._waiting and batch.schema.equals(self._waiting[0].schema, check_metadata=True):
+            return pa.RecordBatch.from_arrays(batch.columns, schema=self._waiting[0].schema)
+        return batch
 
     def _flush(self) -> None:
         if not self._waiting:
