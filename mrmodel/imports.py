@@ -19,9 +19,11 @@ def quick_imports() -> Iterator[None]:
     far. What is there then is not looked at any more, at the end of the process either, which is a
     third of what importing torch costs.
 
-    Only for processes of our own: garbage of earlier work would stay for ever.
+    Only for processes of our own: garbage of earlier work would stay for ever, and torch's threads
+    wait in another way (see `_let_threads_sleep`).
     """
     gc.disable()
+    _let_threads_sleep()
     try:
         yield
     finally:
@@ -39,3 +41,13 @@ def end_process(code: int) -> NoReturn:
         with suppress(OSError, ValueError):  # closed, or nobody reads
             stream.flush()
     os._exit(code)
+
+
+def _let_threads_sleep() -> None:
+    """Let OpenMP's threads sleep, almost at once, where they wait for each other; to be called
+    before torch is imported. They would look again and again, for milliseconds, and take the cores
+    from those that read, decode and write meanwhile, or from whoever else is on the machine."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        # GNU's OpenMP, which comes with torch, looks so often first: some microseconds
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
