@@ -17,6 +17,7 @@ import pyarrow as pa
 from mrmodel.errors import ModelError, MrmodelError
 from mrmodel.formats import get_format
 from mrmodel.formats.base import ReadOptions
+from mrmodel.models.channels import lay_out
 from mrmodel.models.forms import modules_of
 from mrmodel.models.loading import load_predictor
 from mrmodel.models.packed import pack
@@ -196,6 +197,7 @@ def load(spec: ModelSpec, inputs: list[str]) -> Any:
 def _load_in(form: Form, spec: ModelSpec, inputs: list[str]) -> Any:
     predictor = load(replace(spec, dtype=form.dtype, quantize=form.quantize), inputs)
     pack(predictor)  # as tasks do
+    lay_out(predictor)
     return predictor
 
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import torch
 
 from mrmodel.errors import JobError, MrmodelError
+from mrmodel.models.channels import put_back
 from mrmodel.tasks.clock import Clock
 from mrmodel.tasks.memory import free_cached_memory, is_out_of_memory
 from mrmodel.tasks.sizing import BatchSizer
@@ -80,6 +81,8 @@ class Forward:
         except MrmodelError:
             raise
         except Exception as error:  # noqa: BLE001 the user's code may raise anything
+            if put_back(error):
+                return self.run(window, indices, None, None)
             return self._after_failure(window, indices, error)
 
     def _predict(

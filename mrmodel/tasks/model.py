@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from mrmodel.models.channels import lay_out
 from mrmodel.models.compiled import use_compiled
 from mrmodel.models.ensemble import Ensemble, Member, speaking_for
 from mrmodel.models.loading import load_predictor
@@ -59,4 +60,5 @@ def load(task_model: TaskModel, inputs: tuple[str, ...] | None) -> Any:
         use_compiled(predictor, {n: Path.cwd() / p for n, p in task_model.compiled.items()})
     else:
         pack(predictor)
+        lay_out(predictor)
     return predictor
