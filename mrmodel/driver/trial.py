@@ -6,7 +6,6 @@ more than the tolerance. The measure of a difference is that of `difference`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mrmodel.cores import cores
 from mrmodel.errors import ModelError, MrmodelError
 from mrmodel.formats import get_format
 from mrmodel.formats.base import ReadOptions
@@ -100,7 +100,7 @@ class Choice:
 def threads_of(execution: ExecutionSpec) -> int:
     """Torch threads of a task, as it will take them."""
     usual = {"local": 1, "hadoop": execution.vcores}
-    return execution.threads or usual.get(execution.runner) or os.cpu_count() or 1
+    return execution.threads or usual.get(execution.runner) or cores()
 
 
 def choose(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import IO, Any
 from mrjob.local import LocalMRJobRunner
 from mrjob.step import StepFailedException
 
+from mrmodel.cores import cores
 from mrmodel.errors import JobError, TaskKilledError
 from mrmodel.runners.base import Launch
 from mrmodel.runners.fork_server import ForkedProcess, fork_server
@@ -156,8 +156,7 @@ class LocalLauncher(SimLauncher):
         return even_shards(sources, shard_size, self.workers(execution))
 
     def workers(self, execution: ExecutionSpec) -> int:
-        cores = len(os.sched_getaffinity(0))
-        return execution.workers or max(1, cores // (execution.threads or 1))
+        return execution.workers or max(1, cores() // (execution.threads or 1))
 
     def mrjob_args(self, launch: Launch) -> list[str]:
         return ["--num-cores", str(self.workers(launch.execution))]

@@ -12,6 +12,7 @@ from typing import Any
 
 from mrjob.step import StepFailedException
 
+from mrmodel.cores import cores
 from mrmodel.errors import JobError
 from mrmodel.formats import get_format
 from mrmodel.parallel import map_parallel
@@ -64,7 +65,7 @@ class SimLauncher:
         self, sources: Sequence[Source], shard_size: int, execution: ExecutionSpec
     ) -> tuple[Shard, ...]:
         """`sources` as shards."""
-        return usual_shards(sources, shard_size, os.cpu_count() or 1)
+        return usual_shards(sources, shard_size, cores())
 
     def run(self, launch: Launch) -> None:
         (launch.folder / "progress").mkdir(exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import traceback
@@ -16,6 +15,7 @@ import safetensors.torch
 import torch
 
 from mrmodel import storage
+from mrmodel.cores import cores
 from mrmodel.errors import JobError, MrmodelError
 from mrmodel.models.adapters import pick_device
 from mrmodel.shards.shard import Shard
@@ -163,7 +163,7 @@ class GradientTask:
 
     def _loaded(self) -> Trainable:
         if self._model is None:
-            threads = self._spec.threads or self.context.vcores or os.cpu_count() or 1
+            threads = self._spec.threads or self.context.vcores or cores()
             set_threads(threads)
             spec = self._spec.task_model.model
             self._model = load_trainable(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import IO, Any
 
 from mrmodel import storage
+from mrmodel.cores import cores
 from mrmodel.errors import JobError, LedgerError, MrmodelError
 from mrmodel.formats.base import ReadOptions
 from mrmodel.models.compiled import take_calls
@@ -118,7 +118,7 @@ class PredictTask:
             return
         self._beat("loading the model")
         begun = time.perf_counter()
-        threads = self._spec.threads or self._context.vcores or os.cpu_count() or 1
+        threads = self._spec.threads or self._context.vcores or cores()
         task_model.set_threads(threads)
         self._predictor = task_model.predictor_of(self._spec)
         self._sizer = self._new_sizer()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import os
 import platform
 import re
 import shutil
@@ -13,6 +12,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+from mrmodel.cores import cores
 from mrmodel.driver.checks.base import Check, Facts, Finding, counted, fail, ok, warn
 from mrmodel.units import format_size
 
@@ -125,10 +125,10 @@ def check_resources(facts: Facts) -> Finding:
     """Cores and memory that this process may use."""
     import psutil
 
-    cores = len(os.sched_getaffinity(0))
+    own = cores()
     memory = psutil.virtual_memory()
     total, limit = memory.total, cgroup_limit()
-    found = f"{counted(cores, 'core')}, {format_size(memory.available)} of {format_size(total)}"
+    found = f"{counted(own, 'core')}, {format_size(memory.available)} of {format_size(total)}"
     found += " memory free"
     if limit is not None and limit < total:
         found += f" (this container may have {format_size(limit)})"
