@@ -57,5 +57,5 @@ def test_forms_are_held_against_float32(tmp_path):
         "auto",
     ]
     assert told["distances"]["float32"]["largest"] < 1e-5
-    assert 1e-4 < told["distances"]["bfloat16"]["largest"]
+    assert told["distances"]["bfloat16"]["largest"] > 1e-4
     assert "auto took" in done.stdout
