@@ -32,8 +32,8 @@ def source(name, size, block=128 * MB):
     ("weights", "memory", "megabytes"),
     [
         (0, None, 1536),
-        (400 * MB, None, 2560),
-        (4096 * MB, None, 11776),
+        (400 * MB, None, 3072),
+        (4096 * MB, None, 15872),
         (0, "3GB", 3072),
         (0, "1", 1),
     ],
