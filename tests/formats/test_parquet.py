@@ -254,6 +254,18 @@ def test_file_that_breaks_inside_names_the_row_group(tmp_path):
         read("parquet", whole(uri), [("a", pa.float64())])
 
 
+def test_columns_that_nobody_asks_for_are_not_read(tmp_path):
+    path = tmp_path / "f.parquet"
+    make(path, {"a": list(range(5000)), "b": np.random.default_rng(0).random(5000)})
+    data = bytearray(path.read_bytes())
+    column = pq.read_metadata(path).row_group(0).column(1)
+    start = column.dictionary_page_offset or column.data_page_offset
+    data[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+    uri = write(path, bytes(data))
+    blocks = read("parquet", whole(uri), [("a", pa.int64())])
+    assert [row["a"] for row in rows(blocks)] == list(range(5000))
+
+
 def test_file_that_changed_since_planning(tmp_path):
     uri = make(tmp_path / "f.parquet", {"a": [1]})
     with pytest.raises(InputError, match="it has changed"):

@@ -164,6 +164,24 @@ def test_prepare_runs_ahead_in_a_thread(tmp_path):
     assert threads == {"prepare"}
 
 
+def test_prepare_and_forward_overlap(tmp_path):
+    """Batches are prepared while others are predicted: it takes little longer than either."""
+
+    class Slow(Doubler):
+        def prepare(self, batch):
+            time.sleep(0.05)
+            return batch
+
+        def predict(self, batch):
+            time.sleep(0.05)
+            return super().predict(batch)
+
+    begun = time.perf_counter()
+    bench = Bench(tmp_path, Slow(), "10").run(parquet(tmp_path / "a.parquet", range(200)))
+    assert time.perf_counter() - begun < 0.8 * 20 * (0.05 + 0.05)
+    check_all(bench, 200)
+
+
 def test_null_in_an_input_column_is_a_bad_row(tmp_path):
     file = parquet(tmp_path / "a.parquet", [0, None, 2])
     bench = Bench(tmp_path, Doubler()).run(file)
