@@ -19,9 +19,10 @@ from mrmodel.shards.shard import Shard
 from mrmodel.units import USUAL_SHARD, duration, format_size
 
 FULL = 0.9  # of the containers' time until the last one ends, how much they should be at work
-# Seconds of a task, where its rate is known. What is shorter costs as much to start as to run; of
-# what is longer, too much is lost with a node.
-SHORTEST, LONGEST = 30.0, 300.0
+# Seconds of a task, where its rate is known. What is shorter costs as much to start as to run, and
+# is not cut for containers that would have nothing to do otherwise; of what is longer, too much is
+# lost with a node.
+SHORTEST, LONGEST = 10.0, 300.0
 # Bytes of a task, where it is not, and at most
 SMALLEST, USUAL, LARGEST = 8 << 20, USUAL_SHARD, 4 << 30
 MOST_TASKS = 100_000

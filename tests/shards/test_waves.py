@@ -70,7 +70,7 @@ def test_a_slow_model_has_a_task_for_each_container():
 
 def test_tasks_that_would_be_too_short_are_fewer():
     found = cut([lines("a", 20 * MB)], 16, rate=200 * 1024)
-    assert found.tasks == 4
+    assert found.tasks == 11
     assert found.shard_size == SHORTEST * 200 * 1024
 
 
