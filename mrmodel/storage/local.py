@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
+from mrmodel.parallel import map_parallel
 from mrmodel.storage.base import Entry
 from mrmodel.storage.uris import normalise
 
@@ -139,10 +140,21 @@ def _native(path: str, mode: str) -> pa.NativeFile:
 
 
 def _remove(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    else:
+    """What `path` names; of folders, those of one depth at once. There are kernels that wait for
+    milliseconds with each, and a network's file system does."""
+    if not os.path.isdir(path) or os.path.islink(path):
         os.unlink(path)
+        return
+    levels = [[path]]
+    while deeper := [inner for folder in levels[-1] for inner in _folders_in(folder)]:
+        levels.append(deeper)
+    for folders in reversed(levels):
+        map_parallel(shutil.rmtree, folders)
+
+
+def _folders_in(folder: str) -> list[str]:
+    with os.scandir(folder) as items:
+        return [item.path for item in items if item.is_dir(follow_symlinks=False)]
 
 
 def _link_or_copy(source: str, target: str) -> None:

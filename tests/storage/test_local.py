@@ -85,6 +85,19 @@ def test_links_to_folders_are_followed_but_not_round_in_circles(tmp_path):
     assert "file" in found
 
 
+def test_deleting_a_tree_leaves_what_links_in_it_point_to(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").write_text("x")
+    for inner in ("a/b", "a/c/d", "e"):
+        (tmp_path / "tree" / inner).mkdir(parents=True)
+        (tmp_path / "tree" / inner / "link").symlink_to(tmp_path / "data")
+    st.storage_for("/").delete(str(tmp_path / "tree"))
+    assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.rglob("*"))] == [
+        "data",
+        "data/file",
+    ]
+
+
 def test_deleting_a_link_leaves_what_it_points_to(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "data")
