@@ -146,10 +146,19 @@ def one_tensor(columns: Mapping[str, Any], dtype: torch.dtype) -> torch.Tensor:
             "image in each row): name only number columns or one list column with --inputs, or "
             "write a Predictor"
         )
-    tensor = torch.empty((len(next(iter(arrays.values()))), len(arrays)), dtype=dtype)
-    for i, array in enumerate(arrays.values()):
-        tensor[:, i] = torch.from_numpy(array)
-    return tensor
+    return _side_by_side(list(arrays.values()), dtype)
+
+
+def _side_by_side(columns: Sequence[np.ndarray], dtype: torch.dtype) -> torch.Tensor:
+    """`columns` of shape (rows,) as a tensor (rows, columns). By numpy, which has less to do than
+    torch before it copies: that tells where columns are many, or rows few."""
+    is_short = dtype in (torch.float16, torch.bfloat16)  # by way of float32, as torch rounds
+    like = torch.empty(0, dtype=torch.float32 if is_short else dtype).numpy()
+    table = np.empty((len(columns[0]), len(columns)), dtype=like.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is infinite, as in torch
+        for i, column in enumerate(columns):
+            table[:, i] = column
+    return torch.from_numpy(table).to(dtype)
 
 
 def to_tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:

@@ -31,6 +31,25 @@ def test_one_number_column_is_a_column_too(dtype):
     assert one_tensor({"a": np.ones(2, dtype), "b": np.ones(2, dtype)}, FLOAT).shape == (2, 2)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "dtype", ["float16", "bfloat16", "float32", "float64", "int32", "int64", "bool"]
+)
+def test_columns_become_what_torch_makes_of_each(dtype):
+    dtype = getattr(torch, dtype)
+    columns = {
+        "whole": np.array([2**53 - 1, -257, 0]),
+        "small": np.array([255, 1, 0], dtype=np.uint8),
+        "real": np.array([1 / 3, 1 + 2**-9 + 2**-40, -0.0]),
+    }
+    if dtype.is_floating_point:
+        columns["large"] = np.array([1e300, -np.inf, np.nan])
+    expected = torch.stack([torch.from_numpy(column).to(dtype) for column in columns.values()], 1)
+    tensor = one_tensor(columns, dtype)
+    assert tensor.is_contiguous()
+    torch.testing.assert_close(tensor, expected, rtol=0, atol=0, equal_nan=True)
+
+
 def test_a_list_column_keeps_its_shape():
     assert one_tensor({"v": np.ones((4, 2, 3))}, FLOAT).shape == (4, 2, 3)
     assert one_tensor({"v": np.ones((4, 2), dtype=np.int64)}, FLOAT).dtype == FLOAT
