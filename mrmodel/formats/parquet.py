@@ -65,8 +65,9 @@ def middle_byte(group: pq.RowGroupMetaData) -> int:
 def _read_footer(uri: str) -> tuple[dict[str, pa.DataType], list[tuple[int, int]]]:
     """The columns of the file, and the rows and middle byte of each row group."""
     with _open(uri) as (_, file):
-        twice(uri, file.schema_arrow.names)
-        types = {field.name: plain(field.type) for field in file.schema_arrow}
+        schema = file.schema_arrow  # which Arrow makes anew each time
+        twice(uri, schema.names)
+        types = {field.name: plain(field.type) for field in schema}
         meta = file.metadata
         groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
         return types, [(group.num_rows, middle_byte(group)) for group in groups]
@@ -97,8 +98,9 @@ def _blocks(piece: Piece, options: ReadOptions) -> Iterator[Block]:
     fields = file_fields(piece, options.schema)
     with _open(piece.uri, len(fields)) as (source, file):
         check_size(piece, source.size())
-        twice(piece.uri, file.schema_arrow.names)
-        require(piece, fields, file.schema_arrow.names)
+        names = file.schema_arrow.names
+        twice(piece.uri, names)
+        require(piece, fields, names)
         groups = _groups_in(piece, file.metadata)
         total, done = sum(group.take for group in groups), 0
         for group in groups:
