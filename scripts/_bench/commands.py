@@ -20,6 +20,7 @@ from .forms_commands import add_forms
 from .language_commands import add_language
 from .options import hdfs_folder, positive, say, some_of, work_folder
 from .rival_commands import add_rivals
+from .scaling_commands import add_scaling
 from .startup_commands import add_startup
 from .train_commands import add_train
 from .watch import CommandFailed
@@ -39,6 +40,7 @@ examples:
   scripts/bench forms                                       bfloat16, int8, --compile, auto
   scripts/bench startup                                     a hundred rows, the start taken apart
   scripts/bench rivals                                      Spark, Ray, Beam, Dask and others
+  scripts/bench scaling                                     how cost grows with rows, files, ...
   scripts/bench language --device cuda --runner inline      local steps against synchronous ones
 
 hadoop needs a cluster: eval "$(scripts/cluster env)".
@@ -97,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     add_equal(commands)
     add_language(commands)
     add_rivals(commands)
+    add_scaling(commands)
     return parser
 
 

@@ -122,7 +122,7 @@ def measure_mrmodel(name: str, runner: str, setting: Setting, more: Sequence[str
     cost, seen = watch.run([command], environment(None), setting.folder, runner == "hadoop")
     run = storage.read_json(storage.join(output, "_mrmodel", "run.json"))
     used = [seen.containers(application) for application in run["applications"]]
-    first, last = _first_row(run), _last_part(output)
+    first, last = _first_row(run), last_part(output)
     cpu = sum(usage.cpu for usage in used)
     return Measured(
         name,
@@ -193,7 +193,7 @@ def _first_row(run: dict[str, Any]) -> float:
     return min(record["begun"] + record["seconds"]["load"] for record in run["shards"])
 
 
-def _last_part(output: str) -> float:
+def last_part(output: str) -> float:
     """When the last part was closed: renaming it on commit does not change its time."""
     entries = storage.storage_for(output).ls(output)
     return max(entry.mtime for entry in entries if entry.name.startswith("part-"))

@@ -49,16 +49,18 @@ def run(
     containers: bool = False,
     limit: int | None = None,
     patience: float | None = None,
+    interval: float = INTERVAL,
 ) -> tuple[Cost, Watch]:
     """Run `commands` side by side to their end. With `containers`, YARN's are watched too (see
     `Watch.containers`); with `limit`, they are killed once they have so many bytes, with
-    `patience`, after so many seconds.
+    `patience`, after so many seconds. They are looked at every `interval` seconds.
 
     Raises CommandFailed.
     """
     busy, began = _busy_seconds(), time.time()
     processes = [start(command, env, folder / f"run-{i}") for i, command in enumerate(commands)]
-    watch = Watch([process.pid for process in processes], containers, limit, patience)
+    pids = [process.pid for process in processes]
+    watch = Watch(pids, containers, limit, patience, interval)
     try:
         with watch:
             usages = [_wait(process) for process in processes]
@@ -114,6 +116,7 @@ class Watch:
         containers: bool = False,
         limit: int | None = None,
         patience: float | None = None,
+        interval: float = INTERVAL,
     ):
         self.peak = 0
         self.killed = ""
@@ -121,6 +124,7 @@ class Watch:
         self._seen: dict[psutil.Process, float] = {}
         self._limit = limit
         self._patience = patience
+        self._interval = interval
         self._began = time.monotonic()
         self._roots = [psutil.Process(pid) for pid in roots]
         self._yarn = YarnContainers() if containers else None
@@ -149,7 +153,7 @@ class Watch:
         return self._yarn.of(application) if self._yarn else Usage()
 
     def _run(self) -> None:
-        while not self._stop.wait(INTERVAL):
+        while not self._stop.wait(self._interval):
             tree = _trees(self._roots)
             self._look_at_memory(tree)
             for process in tree:
