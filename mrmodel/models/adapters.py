@@ -41,6 +41,8 @@ class ModuleAdapter(Predictor):
     lists (rows, …), one of images (rows, 3, height, width) scaled to 0…1; in `dtype`, on the
     CPU. ``predict`` gives a tensor as {"output": …}, a tuple as output_0, output_1, … and
     mappings by their keys.
+
+    `only_reads`: ``prepare`` copies what it is given, which may be Arrow's own memory then.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class ModuleAdapter(Predictor):
         dtype: torch.dtype = torch.float32,
     ):
         self.inputs = list(inputs)
+        self.only_reads = len(self.inputs) > 1
         self.device = torch.device(device)
         self.dtype = dtype
         self.module = to_device(module, self.device, dtype)

@@ -64,10 +64,11 @@ class Forward:
         self._clock = clock
         self._on_batch = on_batch
         self._prepare = getattr(predictor, "prepare", None)
+        self._writable = not getattr(predictor, "only_reads", False)
 
     def prepare(self, batch: pa.RecordBatch) -> Any:
         """`batch` as predict takes it."""
-        columns = to_batch(batch, self._inputs)
+        columns = to_batch(batch, self._inputs, self._writable)
         return self._prepare(columns) if self._prepare else columns
 
     def run(

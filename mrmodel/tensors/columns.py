@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 IMAGE_FIELDS = ("height", "width", "data")
 
 
-def to_batch(record_batch: pa.RecordBatch, columns: Sequence[str]) -> dict[str, Any]:
+def to_batch(
+    record_batch: pa.RecordBatch, columns: Sequence[str], writable: bool = True
+) -> dict[str, Any]:
     """`columns` of `record_batch` as a dict, in the order asked for, one entry per row.
 
     Numbers and booleans: a numpy array of shape (rows,). Fixed-size lists of them, nested or
@@ -22,11 +24,12 @@ def to_batch(record_batch: pa.RecordBatch, columns: Sequence[str]) -> dict[str, 
     (text, bytes, decimals, structs): a list.
 
     Arrays are writable and belong to the caller: Arrow's memory is copied once, because kept
-    columns share it and models often work in place.
+    columns share it and models often work in place. Where they need not be `writable`, arrays of
+    numbers are Arrow's memory itself.
 
     The rows must hold no nulls (see `valid_rows`). Raises KeyError for a column that is missing.
     """
-    return {name: to_values(record_batch.column(name)) for name in columns}
+    return {name: to_values(record_batch.column(name), writable) for name in columns}
 
 
 def valid_rows(record_batch: pa.RecordBatch, columns: Sequence[str]) -> np.ndarray:
@@ -40,12 +43,12 @@ def valid_rows(record_batch: pa.RecordBatch, columns: Sequence[str]) -> np.ndarr
     return valid
 
 
-def to_values(array: pa.Array) -> np.ndarray | list[Any]:
+def to_values(array: pa.Array, writable: bool = True) -> np.ndarray | list[Any]:
     """One column without nulls as `to_batch` gives it."""
     array = _storage(array)
     if is_image(array.type):
         return _images(array)
-    dense = _dense(array)
+    dense = _dense(array, writable)
     if dense is not None:
         return dense
     if _is_list(array.type):
@@ -140,7 +143,7 @@ def _is_array_type(kind: pa.DataType) -> bool:
     )
 
 
-def _dense(array: pa.Array) -> np.ndarray | None:
+def _dense(array: pa.Array, writable: bool = True) -> np.ndarray | None:
     """Numbers and fixed-size lists of numbers as one array (rows, …); None for other types."""
     sizes = []
     rows = len(array)
@@ -151,7 +154,7 @@ def _dense(array: pa.Array) -> np.ndarray | None:
         return None
     if array.null_count:
         raise ValueError("a null inside a list: an array cannot hold it")
-    return array.to_numpy(zero_copy_only=False, writable=True).reshape((rows, *sizes))
+    return array.to_numpy(zero_copy_only=False, writable=writable).reshape((rows, *sizes))
 
 
 def _lists(array: pa.Array) -> np.ndarray | list[Any]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mrmodel.errors import JobError
+from mrmodel.models.adapters import ModuleAdapter
 from mrmodel.tasks.clock import Clock
 from mrmodel.tasks.forward import Failure, Forward, Success
 from mrmodel.tasks.memory import is_out_of_memory
@@ -118,3 +119,19 @@ def test_failed_batches_count_for_no_rate():
     sizer = BatchSizer("auto")
     run(Limited(0, ValueError("no")), sizer, rows=16)
     assert not sizer.settled
+
+
+class InPlace(torch.nn.Module):
+    def forward(self, x):
+        return x.add_(1)[:, 0]
+
+
+@pytest.mark.parametrize("columns", [["a"], ["a", "b"]])
+def test_a_module_that_works_in_place_leaves_arrows_memory_alone(columns):
+    """Kept columns, and rows that are tried once more, are read from it."""
+    batch = pa.RecordBatch.from_pydict({name: np.ones(3, np.float32) for name in columns})
+    predictor = ModuleAdapter(InPlace(), columns, "cpu")
+    found = Forward(predictor, columns, BatchSizer("3"), Clock(), lambda rows, seconds: None)
+    (success,) = found.run(batch, np.arange(3), found.prepare(batch), None)
+    assert success.outputs.column(0).to_pylist() == [2.0] * 3
+    assert [column.to_pylist() for column in batch.columns] == [[1.0] * 3] * len(columns)

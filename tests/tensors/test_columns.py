@@ -36,6 +36,15 @@ def test_arrays_are_writable_and_do_not_share_arrows_memory():
     assert batch.column(0).to_pylist() == [1.0, 2.0]
 
 
+def test_arrays_that_need_not_be_writable_are_arrows_memory():
+    column = pa.array(np.arange(6, dtype=np.float32))
+    batch = pa.RecordBatch.from_arrays([column, pa.array([True] * 6)], ["c", "bits"]).slice(2, 3)
+    arrays = to_batch(batch, ["c", "bits"], writable=False)
+    assert arrays["c"].__array_interface__["data"][0] == column.buffers()[1].address + 2 * 4
+    assert arrays["c"].tolist() == [2, 3, 4]
+    assert arrays["bits"].tolist() == [True] * 3  # Arrow keeps bits, which numpy cannot
+
+
 def test_fixed_size_lists_become_more_dimensions():
     inner = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(24, dtype=np.float32)), 3)
     values = one(pa.FixedSizeListArray.from_arrays(inner, 2))
