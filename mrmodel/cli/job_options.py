@@ -160,8 +160,8 @@ execution_options = together(
     click.option(
         "--threads",
         type=click.IntRange(1),
-        help="torch threads per task.  [default: all cores inline, 1 on local, the "
-        "container's vcores on hadoop]",
+        help="torch threads per task.  [default: 1 on local; else the cores (on hadoop the "
+        "container's vcores), or fewer where the first batches show that these do as well]",
     ),
     click.option(
         "--memory",

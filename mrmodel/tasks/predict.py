@@ -25,6 +25,7 @@ from mrmodel.tasks.shard_writer import ShardWriter, metadata_of
 from mrmodel.tasks.sizing import BatchSizer
 from mrmodel.tasks.spec import TaskSpec
 from mrmodel.tasks.staging import Staging
+from mrmodel.tasks.threads import ThreadTrial
 from mrmodel.version import __version__
 
 
@@ -58,6 +59,7 @@ class PredictTask:
         self._on_share = on_share
         self._staging = Staging(spec.staging, spec.identity)
         self._sizer = BatchSizer(spec.batch_size)
+        self._threads = ThreadTrial(1)
         self._begun = time.time()
         self._predictor: Any = None
         self._load_seconds = 0.0
@@ -120,6 +122,7 @@ class PredictTask:
         begun = time.perf_counter()
         threads = self._spec.threads or self._context.vcores or cores()
         task_model.set_threads(threads)
+        self._threads = ThreadTrial(threads)
         self._predictor = task_model.predictor_of(self._spec)
         self._sizer = self._new_sizer()
         self._load_seconds = time.perf_counter() - begun
@@ -129,7 +132,10 @@ class PredictTask:
         if own:  # a model exported for one batch size takes no other
             return BatchSizer(int(own))
         by_cost = getattr(self._predictor, "size", None) is not None
-        return BatchSizer(self._spec.batch_size, self._remembered_limit(by_cost), by_cost)
+        limit = self._remembered_limit(by_cost)
+        if self._spec.threads:
+            return BatchSizer(self._spec.batch_size, limit, by_cost)
+        return BatchSizer(self._spec.batch_size, limit, by_cost, self._threads.record)
 
     def _pipeline(self, shard: Shard, clock: Clock) -> Pipeline:
         self._gauge = gauge = Gauge(shard, self._reporter, self._on_share, self._beat)
@@ -184,6 +190,7 @@ class PredictTask:
             "bytes": shard.length,
             "counts_from_piece": counts_from_piece(shard, self._data.format),
             "batch_size": self._sizer.rows,
+            "threads": self._threads.threads,
             "attempt": self._context.attempt,
             "host": self._context.host,
             **({"calls": take_calls(self._predictor)} if self._spec.task_model.compiled else {}),

@@ -12,6 +12,8 @@ are noise.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 START = 16  # rows
@@ -25,10 +27,18 @@ TRIALS = 2  # counted batches per bound; the first batch of a bound warms caches
 class BatchSizer:
     """The current bound, ``limit``, and how it changes. ``settled`` says it will not grow. With
     `by_cost` it is one of cost (0 until the first costs are known), unless `setting` is a number of
-    rows; `remembered` is a bound that was found before."""
+    rows; `remembered` is a bound that was found before. `afterwards` is told, as ``record`` is, of
+    the batches that follow."""
 
-    def __init__(self, setting: str | int, remembered: float | None = None, by_cost: bool = False):
+    def __init__(
+        self,
+        setting: str | int,
+        remembered: float | None = None,
+        by_cost: bool = False,
+        afterwards: Callable[[float, float], None] = lambda cost, seconds: None,
+    ):
         self.auto = setting == "auto"
+        self._afterwards = afterwards
         self.by_cost = by_cost and self.auto
         begin = 0 if self.by_cost else START
         self.limit: float = (remembered or begin) if self.auto else int(setting)
@@ -56,6 +66,7 @@ class BatchSizer:
     def record(self, cost: float, seconds: float) -> None:
         """A full batch of total `cost` (rows, where nobody says what they cost) took `seconds`."""
         if self.settled:
+            self._afterwards(cost, seconds)
             return
         self._batches += 1
         if self._batches > 1:
