@@ -17,7 +17,7 @@ from .scaling_fit import Line, Planner, line
 GOAL = 0.15
 BEGIN, END = "<!-- scripts/bench scaling -->", "<!-- /scripts/bench scaling -->"
 COLUMNS = (
-    "rows/s", "wall s", "start s", "work s", "end s", "CPU s", "peak RSS MB", "others' cores",
+    "rows/s", "wall s", "start s", "work s", "end s", "CPU s", "peak memory MB", "others' cores",
     "off the line",
 )  # fmt: skip
 # a job on paper: splits of about 128 MB, files of a gigabyte, 2 million parameters
@@ -146,7 +146,7 @@ def _digits(value: float) -> str:
 
 def rates_table(planner: Planner) -> str:
     """What each thing takes."""
-    rows = [["part", *("of each", "takes")]]
+    rows = [["part", "of each", "takes"]]
     for part, terms in planner.seconds.items():
         rows += [[part, _NAMES[name], seconds(value)] for name, value in terms.items()]
     return markdown(rows)
