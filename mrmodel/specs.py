@@ -114,10 +114,10 @@ class ExecutionSpec(Spec):
     """How and where tasks run. `shard_size`: bytes per task; ``auto`` is 128MB, or, on hadoop and
     where no training is, what keeps all containers busy to the end. `workers`: processes of the
     local runner (None: the cores), and of a gang on any runner; `threads`: torch threads per task
-    (None: 1 on local; the container's vcores on hadoop and the cores inline, or fewer where these do
-    as well); `memory`: bytes per container (None: estimated); `python`: the interpreter on the nodes; `env`: an archive with a
-    Python environment for them; `batch_timeout`: seconds that one batch, or loading the model, may
-    take; `mrjob_args`: further arguments for mrjob."""
+    (None: 1 on local; the container's vcores on hadoop and the cores inline, or fewer where these
+    do as well); `memory`: bytes per container (None: estimated); `python`: the interpreter on the
+    nodes; `env`: an archive with a Python environment for them; `batch_timeout`: seconds that one
+    batch, or loading the model, may take; `mrjob_args`: further arguments for mrjob."""
 
     runner: str = "inline"
     batch_size: str = "auto"
