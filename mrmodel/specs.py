@@ -115,7 +115,8 @@ class ExecutionSpec(Spec):
     where no training is, what keeps all containers busy to the end. `workers`: processes of the
     local runner (None: the cores), and of a gang on any runner; `threads`: torch threads per task
     (None: 1 on local; the container's vcores on hadoop and the cores inline, or fewer where these
-    do as well); `memory`: bytes per container (None: estimated); `python`: the interpreter on the
+    do as well); `prepare_workers`: processes of a task that run the model's ``prepare`` (0: a
+    thread does); `memory`: bytes per container (None: estimated); `python`: the interpreter on the
     nodes; `env`: an archive with a Python environment for them; `batch_timeout`: seconds that one
     batch, or loading the model, may take; `mrjob_args`: further arguments for mrjob."""
 
@@ -124,6 +125,7 @@ class ExecutionSpec(Spec):
     shard_size: str = "auto"
     workers: int | None = None
     threads: int | None = None
+    prepare_workers: int = 0
     vcores: int = 1
     memory: str | None = None
     python: str | None = None

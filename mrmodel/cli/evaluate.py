@@ -12,6 +12,7 @@ from mrmodel.cli.job_options import (
     input_options,
     model_options,
     outcome_options,
+    prepare_option,
     telling_options,
 )
 from mrmodel.cli.options import CONTEXT, set_up_logging
@@ -66,6 +67,7 @@ from mrmodel.imports import quick_imports
 @input_options
 @outcome_options
 @execution_options
+@prepare_option
 @telling_options
 def evaluate(**options: Any) -> None:
     """Measure MODEL on the rows of INPUT... against the column --label.

@@ -127,6 +127,15 @@ outcome_options = together(
     click.option("--resume", is_flag=True, help="Keep finished shards of an earlier run."),
 )
 
+prepare_option = click.option(
+    "--prepare-workers",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Processes of a task that run the model's prepare(): for one that is slow Python. 0: a "
+    "thread does.",
+)
+
 # Where and how tasks run.
 execution_options = together(
     click.option(

@@ -28,6 +28,7 @@ def specs_of(
              "python", "env", "batch_timeout")  # fmt: skip
     execution = ExecutionSpec(
         **{name: options[name] for name in names},
+        prepare_workers=options.get("prepare_workers", 0),
         jobconf=dict(options["jobconf"]),
         mrjob_args=tuple(a for path in options["conf_paths"] for a in ("--conf-path", path)),
     )

@@ -13,6 +13,7 @@ from mrmodel.cli.job_options import (
     input_options,
     model_options,
     outcome_options,
+    prepare_option,
     telling_options,
 )
 from mrmodel.cli.options import CONTEXT, Columns, set_up_logging
@@ -57,6 +58,7 @@ from mrmodel.models.reference import is_model, split_weights
 )
 @outcome_options
 @execution_options
+@prepare_option
 @telling_options
 @click.pass_context
 def predict(context: click.Context, **options: Any) -> None:

@@ -264,6 +264,7 @@ class Steps:
             output_format=self._job.output.format,
             batch_size=execution.batch_size,
             threads=execution.threads,
+            prepare_workers=execution.prepare_workers,
             batch_timeout=execution.batch_timeout,
             evaluation=self._job.evaluation and self._job.evaluation.to_dict(),
             ensemble=ensemble and ensemble.to_dict(),

@@ -46,7 +46,8 @@ class Predictor:
 #
 #   def prepare(self, batch) -> Any
 #       Turns a batch of columns into what predict takes (tokenise, decode, normalise). Runs in a
-#       thread, ahead of the forward pass.
+#       thread, ahead of the forward pass; with --prepare-workers in other processes, where what it
+#       changes in `self` stays.
 #
 #   def size(self, prepared) -> array of shape (rows,)
 #       A cost per row (the number of tokens, say). Rows of similar cost are then predicted

@@ -51,6 +51,7 @@ JVM_HEAP_MB = 256
 BASE_MEMORY_MB = 1536
 # as read, as parameters, laid out for the CPU, and what a forward pass makes of them
 WEIGHTS_FACTOR = 3.5
+FORK_MEMORY_MB = 768
 ROUND_MEMORY_MB = 256
 
 LOOK_EVERY = 3.0
@@ -259,7 +260,10 @@ def memory_mb(execution: ExecutionSpec, weights_bytes: int) -> int:
     """Megabytes for a container: as asked, or estimated from the model's weights."""
     if execution.memory:
         return max(1, parse_size(execution.memory, "--memory") >> 20)
-    estimate = BASE_MEMORY_MB + WEIGHTS_FACTOR * weights_bytes / (1 << 20)
+    # what a fork shares with its task counts in both, as YARN counts
+    processes = 1 + execution.prepare_workers
+    estimate = BASE_MEMORY_MB + FORK_MEMORY_MB * execution.prepare_workers
+    estimate += processes * WEIGHTS_FACTOR * weights_bytes / (1 << 20)
     return int(-(-estimate // ROUND_MEMORY_MB) * ROUND_MEMORY_MB)
 
 

@@ -47,6 +47,19 @@ class Success:
 Result = Failure | Success
 
 
+def preparer(predictor: Any, inputs: list[str]) -> Callable[[pa.RecordBatch], Any]:
+    """What makes of rows what `predictor` takes: its ``prepare``, given the columns `inputs`, or
+    these columns."""
+    prepare = getattr(predictor, "prepare", None)
+    writable = not getattr(predictor, "only_reads", False)
+
+    def prepared(rows: pa.RecordBatch) -> Any:
+        columns = to_batch(rows, inputs, writable)
+        return prepare(columns) if prepare else columns
+
+    return prepared
+
+
 class Forward:
     """Runs a predictor over rows of windows. `inputs` names the columns it reads."""
 
@@ -59,17 +72,14 @@ class Forward:
         on_batch: Callable[[int, float], None],
     ):
         self._predictor = predictor
-        self._inputs = inputs
         self._sizer = sizer
         self._clock = clock
         self._on_batch = on_batch
-        self._prepare = getattr(predictor, "prepare", None)
-        self._writable = not getattr(predictor, "only_reads", False)
+        self._prepare = preparer(predictor, inputs)
 
     def prepare(self, batch: pa.RecordBatch) -> Any:
         """`batch` as predict takes it."""
-        columns = to_batch(batch, self._inputs, self._writable)
-        return self._prepare(columns) if self._prepare else columns
+        return self._prepare(batch)
 
     def run(
         self, window: pa.RecordBatch, indices: np.ndarray, prepared: Any, cost: float | None

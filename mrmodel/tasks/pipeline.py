@@ -6,12 +6,15 @@ need not wait and memory is bounded by windows, never by files or row groups.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from mrmodel.errors import ModelOutputError, MrmodelError
 from mrmodel.formats import get_format
@@ -20,6 +23,7 @@ from mrmodel.shards.shard import Shard
 from mrmodel.tasks.ahead import Sink, ahead
 from mrmodel.tasks.clock import Clock
 from mrmodel.tasks.forward import Forward, Result
+from mrmodel.tasks.preparers import Preparers
 from mrmodel.tasks.shard_writer import ShardWriter
 from mrmodel.tasks.sizing import BatchSizer
 from mrmodel.tasks.windows import Window, windows
@@ -59,8 +63,10 @@ class Pipeline:
         on_batch: Callable[[int, float], None],
         on_written: Callable[[Window, ShardWriter], None],
         required: Sequence[str] = (),
+        preparers: Preparers | None = None,
     ):
-        """`required` are columns that must have a value beside the `inputs`."""
+        """`required` are columns that must have a value beside the `inputs`; `preparers` are the
+        processes that prepare, where it is not to be a thread."""
         self._format = get_format(data_format)
         self._options = options
         self._full = [*inputs, *(name for name in required if name not in inputs)]
@@ -68,6 +74,8 @@ class Pipeline:
         self._clock = clock
         self._forward = Forward(predictor, inputs, sizer, clock, on_batch)
         self._size = getattr(predictor, "size", None)
+        self._preparers = preparers
+        self._at_once = preparers.workers if preparers else 0
         self._on_read = on_read
         self._on_written = on_written
 
@@ -95,51 +103,73 @@ class Pipeline:
             yield from self._format.read(piece, self._options)
 
     def _prepare(self, read: Iterable[Window]) -> Iterator[Work]:
+        """Rows for the forward pass, in order. Of those that other processes prepare, as many are
+        asked for at once as there are processes, and one more."""
+        waiting: deque[Callable[[], Work]] = deque()
+        for work in self._asked(read):
+            waiting.append(work)
+            if len(waiting) > self._at_once:
+                yield waiting.popleft()()
+        while waiting:
+            yield waiting.popleft()()
+
+    def _asked(self, read: Iterable[Window]) -> Iterator[Callable[[], Work]]:
         for window in read:
-            yield from self._prepare_whole(window) if self._size else self._prepare_batches(window)
+            if self._size:
+                yield partial(self._whole, window, self._ask(window.batch))
+            else:
+                yield from self._asked_batches(window)
 
-    def _prepare_whole(self, window: Window) -> Iterator[Work]:
-        """One piece of work, ordered by size, to be cut into batches when their size is known."""
-        try:
-            with self._clock.phase("prepare"):
-                work = self._ordered(window)
-        except MrmodelError:
-            raise
-        except Exception:  # noqa: BLE001 the forward pass finds the rows that cause it
-            work = Work(window, np.arange(len(window)), None, None, last=True)
-        yield work
-
-    def _ordered(self, window: Window) -> Work:
-        if not len(window):
-            return Work(window, np.arange(0), None, None, last=True)
-        prepared = self._forward.prepare(window.batch)
-        sizes = np.asarray(self._size(prepared), dtype=float)
-        _check_aligned(prepared, sizes, len(window))
-        # longest first: too large a batch shows at once, not at the end
-        order = np.argsort(-sizes, kind="stable")
-        return Work(window, order, take(prepared, order), sizes[order], last=True)
-
-    def _prepare_batches(self, window: Window) -> Iterator[Work]:
+    def _asked_batches(self, window: Window) -> Iterator[Callable[[], Work]]:
         begin, rows = 0, len(window)
         while True:
             end = self._sizer.cut(begin, rows, None)
-            prepared = self._try(window, begin, end)
-            yield Work(window, np.arange(begin, end), prepared, None, last=end == rows)
+            asked = self._ask(window.batch.slice(begin, end - begin))
+            yield partial(self._part, window, begin, end, asked)
             begin = end
             if begin == rows:
                 return
 
-    def _try(self, window: Window, begin: int, end: int) -> Any:
-        """The rows, prepared; None where that fails (or there are none)."""
-        if begin == end:
-            return None
+    def _ask(self, rows: pa.RecordBatch) -> Callable[[], Any]:
+        """What gives `rows`, prepared; None for no rows."""
+        if not rows.num_rows:
+            return lambda: None
+        if self._preparers:
+            return self._preparers.ask(rows, self._clock)
+        return partial(self._prepare_here, rows)
+
+    def _prepare_here(self, rows: pa.RecordBatch) -> Any:
+        with self._clock.phase("prepare"):
+            return self._forward.prepare(rows)
+
+    def _whole(self, window: Window, asked: Callable[[], Any]) -> Work:
+        """A window, ordered by size, to be cut into batches when their size is known."""
         try:
-            with self._clock.phase("prepare"):
-                return self._forward.prepare(window.batch.slice(begin, end - begin))
+            return self._ordered(window, asked())
         except MrmodelError:
             raise
         except Exception:  # noqa: BLE001 the forward pass finds the rows that cause it
-            return None
+            return Work(window, np.arange(len(window)), None, None, last=True)
+
+    def _ordered(self, window: Window, prepared: Any) -> Work:
+        if not len(window):
+            return Work(window, np.arange(0), None, None, last=True)
+        with self._clock.phase("prepare"):
+            sizes = np.asarray(self._size(prepared), dtype=float)
+            _check_aligned(prepared, sizes, len(window))
+            # longest first: too large a batch shows at once, not at the end
+            order = np.argsort(-sizes, kind="stable")
+            return Work(window, order, take(prepared, order), sizes[order], last=True)
+
+    def _part(self, window: Window, begin: int, end: int, asked: Callable[[], Any]) -> Work:
+        """Rows of a window, as one batch."""
+        try:
+            prepared = asked()
+        except MrmodelError:
+            raise
+        except Exception:  # noqa: BLE001 the forward pass finds the rows that cause it
+            prepared = None
+        return Work(window, np.arange(begin, end), prepared, None, last=end == len(window))
 
     def _predict(self, works: Iterable[Work]) -> Iterator[tuple[Window, list[Result]]]:
         results: list[Result] = []

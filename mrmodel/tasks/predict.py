@@ -17,8 +17,10 @@ from mrmodel.tasks import model as task_model
 from mrmodel.tasks.bad_rows import counts_from_piece
 from mrmodel.tasks.clock import Clock, born
 from mrmodel.tasks.context import TaskContext
+from mrmodel.tasks.forward import preparer
 from mrmodel.tasks.gauge import Gauge, name_of
 from mrmodel.tasks.pipeline import Pipeline
+from mrmodel.tasks.preparers import Preparers
 from mrmodel.tasks.pulse import Pulse, pulse_of
 from mrmodel.tasks.reporter import Reporter
 from mrmodel.tasks.shard_writer import ShardWriter, metadata_of
@@ -62,6 +64,7 @@ class PredictTask:
         self._threads = ThreadTrial(1)
         self._begun = time.time()
         self._predictor: Any = None
+        self._preparers: Preparers | None = None
         self._load_seconds = 0.0
         self._pulse: Pulse | None = None
 
@@ -89,6 +92,8 @@ class PredictTask:
             self._staging.report_error(self._context.attempt, error, _detail(error))
             raise
         finally:
+            if self._preparers:
+                self._preparers.close()
             self._reporter.flush()
 
     def after(self, shard: Shard) -> None:
@@ -125,6 +130,7 @@ class PredictTask:
         self._threads = ThreadTrial(threads)
         self._predictor = task_model.predictor_of(self._spec)
         self._sizer = self._new_sizer()
+        self._preparers = self._new_preparers()
         self._load_seconds = time.perf_counter() - begun
 
     def _new_sizer(self) -> BatchSizer:
@@ -136,6 +142,14 @@ class PredictTask:
         if self._spec.threads:
             return BatchSizer(self._spec.batch_size, limit, by_cost)
         return BatchSizer(self._spec.batch_size, limit, by_cost, self._threads.record)
+
+    def _new_preparers(self) -> Preparers | None:
+        """Forked before anything is computed: threads of a library are not there in a fork."""
+        if not self._spec.prepare_workers or not hasattr(self._predictor, "prepare"):
+            return None
+        columns = self._data.columns
+        prepare = preparer(self._predictor, columns)
+        return Preparers(prepare, columns, self._spec.prepare_workers)
 
     def _pipeline(self, shard: Shard, clock: Clock) -> Pipeline:
         self._gauge = gauge = Gauge(shard, self._reporter, self._on_share, self._beat)
@@ -151,6 +165,7 @@ class PredictTask:
             on_batch=gauge.batch,
             on_written=gauge.written,
             required=self.required,
+            preparers=self._preparers,
         )
 
     def _beat(self, doing: str) -> None:

@@ -196,6 +196,7 @@ class TaskSpec(Spec):
     output_format: str = "parquet"
     batch_size: str = "auto"
     threads: int | None = None
+    prepare_workers: int = 0
     batch_timeout: float = 1800.0
     progress: str | None = None
     driver_pid: int | None = None

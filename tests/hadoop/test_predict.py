@@ -103,7 +103,10 @@ def test_embeddings_here(kind, runner, sentences, weights, expected, tmp_path):
     assert_same_embeddings(found, expected)
 
 
-@pytest.mark.parametrize(("kind", "form"), [("parquet", []), ("jsonl", ["--compile"])])
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [("parquet", []), ("jsonl", ["--compile"]), ("jsonl", ["--prepare-workers", "2"])],
+)
 def test_embeddings_on_the_cluster(kind, form, sentences, weights, expected, root):
     for path in (sentences[1] / kind).iterdir():
         write_file(f"{root}/{kind}/{path.name}", path.read_bytes())
@@ -116,7 +119,7 @@ def test_embeddings_on_the_cluster(kind, form, sentences, weights, expected, roo
     run = running.run_json(f"{root}/{kind}-out")
     assert len(run["shards"]) == 2  # each file was a task of its own
     calls = run["model"].get("calls", {})
-    assert (calls.get("compiled", 0) > 10) == bool(form)
+    assert (calls.get("compiled", 0) > 10) == ("--compile" in form)
     assert calls.get("as_it_is", 0) == 0
 
 
