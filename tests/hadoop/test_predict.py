@@ -110,13 +110,14 @@ def test_embeddings_here(kind, runner, sentences, weights, expected, tmp_path):
 def test_embeddings_on_the_cluster(kind, form, sentences, weights, expected, root):
     for path in (sentences[1] / kind).iterdir():
         write_file(f"{root}/{kind}/{path.name}", path.read_bytes())
+    output = f"{root}/{kind}-out{''.join(form)}"
     done = on_hadoop(
-        EXAMPLES / "embed" / "model.py:Embed", f"{root}/{kind}", f"{root}/{kind}-out",
+        EXAMPLES / "embed" / "model.py:Embed", f"{root}/{kind}", output,
         "--weights", weights, "--shard-size", "128KB", *form,
     )  # fmt: skip
     assert done.code == 0, done.err
-    assert_same_embeddings(running.rows(f"{root}/{kind}-out"), expected)
-    run = running.run_json(f"{root}/{kind}-out")
+    assert_same_embeddings(running.rows(output), expected)
+    run = running.run_json(output)
     assert len(run["shards"]) == 2  # each file was a task of its own
     calls = run["model"].get("calls", {})
     assert (calls.get("compiled", 0) > 10) == ("--compile" in form)
