@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from mrmodel import storage
+from mrmodel.cores import cores
 from mrmodel.errors import MrmodelError
 
 from . import agree, report, systems
@@ -18,7 +18,7 @@ from .errors import BenchError
 from .fixed_commands import add_fixed
 from .forms_commands import add_forms
 from .language_commands import add_language
-from .options import hdfs_folder, positive, say, some_of, work_folder
+from .options import hdfs_folder, positive, say, some_of, turns, work_folder
 from .rival_commands import add_rivals
 from .scaling_commands import add_scaling
 from .startup_commands import add_startup
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--runners", type=runners, default=("inline", "local"), help="default: inline,local")
     add("--repeat", type=positive, default=3, help="runs of each system (default 3)")
     add("--batch-size", type=positive, help="rows per forward pass, for all (default: the model's)")
-    add("--cores", type=positive, default=len(os.sched_getaffinity(0)), help="default: all")
+    add("--cores", type=positive, default=cores(), help="default: all")
     add("--hdfs", metavar="URI", help="folder for rows and outputs (default: /tmp on the cluster)")
     add("--work", type=Path, metavar="DIR", help="keep rows and outputs here (default: removed)")
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
@@ -140,14 +140,13 @@ def _interleaved(options: argparse.Namespace, setting: systems.Setting) -> list[
         names += [name for name in (systems.baseline_of(runner), runner) if name not in names]
     _warm_up(setting)
     runs = []
-    for repeat in range(options.repeat):
-        for name in names if repeat % 2 == 0 else reversed(names):
-            measured = systems.measure(name, setting)
-            say(
-                f"{repeat + 1}/{options.repeat} {name}: {measured.wall:.1f} s, of which "
-                f"{measured.steady:.1f} s steady"
-            )
-            runs.append(measured)
+    for repeat, name in turns(names, options.repeat):
+        measured = systems.measure(name, setting)
+        say(
+            f"{repeat + 1}/{options.repeat} {name}: {measured.wall:.1f} s, of which "
+            f"{measured.steady:.1f} s steady"
+        )
+        runs.append(measured)
     place = {name: number for number, name in enumerate(names)}
     return sorted(runs, key=lambda run: place[run.system])
 

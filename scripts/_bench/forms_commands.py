@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from mrmodel.cores import cores
+
 from . import agree, forms
-from .options import positive, say, some_of, work_folder
+from .options import positive, say, some_of, turns, work_folder
 from .report import by_system, machine
 from .systems import Measured, Setting, baseline_of
 from .workloads import WORKLOADS, write_data
@@ -47,7 +48,7 @@ def add_forms(commands: Any) -> None:
     add("--runner", choices=("inline", "local"), default="inline", help="default: inline")
     add("--rows", type=positive, help="default: as many as take half a minute")
     add("--repeat", type=positive, default=3, help="runs of each form (default 3)")
-    add("--cores", type=positive, default=len(os.sched_getaffinity(0)), help="default: all")
+    add("--cores", type=positive, default=cores(), help="default: all")
     add("--work", type=Path, metavar="DIR", help="keep rows and outputs here (default: removed)")
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
     parser.set_defaults(run=run_forms)
@@ -100,11 +101,10 @@ def _interleaved(
     names: Sequence[str], options: argparse.Namespace, setting: Setting
 ) -> list[Measured]:
     runs = []
-    for repeat in range(options.repeat):
-        for name in names if repeat % 2 == 0 else reversed(names):
-            found = forms.run(name, options.runner, setting)
-            say(f"{repeat + 1}/{options.repeat} {name}: {found.wall:.1f} s")
-            runs.append(found)
+    for repeat, name in turns(names, options.repeat):
+        found = forms.run(name, options.runner, setting)
+        say(f"{repeat + 1}/{options.repeat} {name}: {found.wall:.1f} s")
+        runs.append(found)
     return [run for name in names for run in by_system(runs)[name]]
 
 

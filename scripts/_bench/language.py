@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
+
+from mrmodel.cores import cores
 
 from . import language_report
 from .errors import BenchError
@@ -221,8 +222,7 @@ def _local(setting: Setting, folder: Path) -> Trained:
         args += ["--weights", folder / "warm" / f"round-{setting.warm_epochs:06d}"]
     if setting.runner == "local":
         # as many as shards come out even, or as there are cores for
-        cores = len(os.sched_getaffinity(0))
-        workers = [n for n in range(1, cores + 1) if setting.shards % n == 0]
+        workers = [n for n in range(1, cores() + 1) if setting.shards % n == 0]
         args += ["--workers", workers[-1]]
     rate = {"begun": setting.warm_steps, "lr": setting.inner_lr}
     lines, seconds = _train("local", args, setting, folder, rate)

@@ -6,11 +6,14 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from mrmodel import storage
+
+T = TypeVar("T")
 
 
 def positive(text: str) -> int:
@@ -43,6 +46,14 @@ def some_of(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
         return found
 
     return names
+
+
+def turns(items: Sequence[T], repeats: int) -> Iterator[tuple[int, T]]:
+    """(repeat, item): every item once per repeat, every second repeat backwards, so that what
+    else the machine does meets all of them."""
+    for repeat in range(repeats):
+        for item in items if repeat % 2 == 0 else reversed(items):
+            yield repeat, item
 
 
 @contextmanager

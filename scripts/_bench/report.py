@@ -10,6 +10,8 @@ from statistics import median
 
 import psutil
 
+from mrmodel.cores import cores
+
 from .systems import Measured, baseline_of
 
 PACKAGES = ("torch", "pyarrow", "numpy", "transformers", "tokenizers", "mrjob")
@@ -109,8 +111,7 @@ def machine() -> str:
     memory = psutil.virtual_memory().total / (1 << 30)
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
-        f"{', '.join(found)}\n{_processor()}, {len(os.sched_getaffinity(0))} cores, "
-        f"{memory:.0f} GB; load average {load}"
+        f"{', '.join(found)}\n{_processor()}, {cores()} cores, {memory:.0f} GB; load average {load}"
     )
 
 

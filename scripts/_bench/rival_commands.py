@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from mrmodel.cores import cores
 
 from . import agree, faults, rival_report, venvs
 from .errors import BenchError
@@ -63,7 +64,7 @@ def add_rivals(commands: Any) -> None:
     add("--repeat", type=natural, default=3, help="runs of each system (default 3)")
     add("--batch-size", type=positive,
         help="rows per forward pass (default: the model's; mrmodel finds its own)")  # fmt: skip
-    add("--cores", type=positive, default=len(os.sched_getaffinity(0)), help="default: all")
+    add("--cores", type=positive, default=cores(), help="default: all")
     add("--faults", action="store_true", help="what a bad row does, and kill -9 of a worker")
     add("--patience", type=positive, default=PATIENCE, metavar="SECONDS",
         help="kill a run after so long (default 1,800)")  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import watch
-from .options import say
+from .options import say, turns
 from .rival_list import RIVALS, Regime, System, write_lines
 from .rivals.common import FIRST_BATCH
 from .systems import Setting, environment
@@ -141,13 +141,12 @@ def interleaved(
     """Every system once per repeat, every second repeat backwards. One that fails is not run
     again."""
     failed = set()
-    for repeat in range(repeats):
-        for system in systems if repeat % 2 == 0 else reversed(systems):
-            if system.name in failed:
-                continue
-            run = measure(system, setting, environments.get(system.venv), repeat, patience)
-            told = run.failure or f"{run.wall:.1f} s, the first batch after {run.first:.1f} s"
-            say(f"{repeat + 1}/{repeats} {system.name}: {told}")
-            if run.failure:
-                failed.add(system.name)
-            yield run
+    for repeat, system in turns(systems, repeats):
+        if system.name in failed:
+            continue
+        run = measure(system, setting, environments.get(system.venv), repeat, patience)
+        told = run.failure or f"{run.wall:.1f} s, the first batch after {run.first:.1f} s"
+        say(f"{repeat + 1}/{repeats} {system.name}: {told}")
+        if run.failure:
+            failed.add(system.name)
+        yield run

@@ -226,13 +226,6 @@ def weights(shape: Shape, folder: Path) -> Path:
     return path
 
 
-def interleaved(shapes: Sequence[Shape], repeats: int) -> Iterator[tuple[int, Shape]]:
-    """Every shape once per repeat, every second repeat backwards."""
-    for repeat in range(repeats):
-        for shape in shapes if repeat % 2 == 0 else reversed(shapes):
-            yield repeat, shape
-
-
 def medians(runs: Sequence[Run]) -> list[Run]:
     """One run for each shape and runner, every figure the median of its repeats."""
     found: dict[tuple[str, Shape], list[Run]] = {}

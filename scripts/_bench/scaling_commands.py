@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mrmodel import storage
+from mrmodel.cores import cores
 
 from . import scaling_axes, scaling_report
 from .errors import BenchError
-from .options import hdfs_folder, positive, say, some_of, work_folder
+from .options import hdfs_folder, positive, say, some_of, turns, work_folder
 from .report import machine
-from .scaling import Place, Run, Shape, interleaved, measure, medians, put_rows
+from .scaling import Place, Run, Shape, measure, medians, put_rows
 from .scaling_fit import fit
 from .scaling_report import Results
 from .systems import RUNNERS
@@ -52,7 +52,7 @@ def add_scaling(commands: Any) -> None:
     add("--axes", type=some_of(names), default=names, help=f"default: {','.join(names)}")
     add("--repeat", type=positive, default=3, help="runs of each job (default 3)")
     add("--size", type=float, default=1.0, metavar="X", help="times the usual rows and files")
-    add("--cores", type=positive, default=len(os.sched_getaffinity(0)), help="default: all")
+    add("--cores", type=positive, default=cores(), help="default: all")
     add("--hdfs", metavar="URI", help="folder for rows and outputs (default: /tmp on the cluster)")
     add("--work", type=Path, metavar="DIR", help="keep rows and outputs here (default: removed)")
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
@@ -134,7 +134,7 @@ def _measured(options: argparse.Namespace, place: Place) -> list[Run]:
     put_rows(shapes, place)
     measure(shapes[0], place)  # whoever is first reads the libraries from the disk
     runs = []
-    for repeat, shape in interleaved(shapes, options.repeat):
+    for repeat, shape in turns(shapes, options.repeat):
         run = measure(shape, place, repeat)
         say(f"{repeat + 1}/{options.repeat} {place.runner}, {shape.data}, {run.wall:.1f} s")
         runs.append(run)

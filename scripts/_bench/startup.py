@@ -11,7 +11,7 @@ from mrmodel.driver.startup import PARTS
 
 from . import watch
 from .report import markdown, spread
-from .systems import Setting, bare_commands, environment, mrmodel_command
+from .systems import Setting, bare_commands, environment, mrmodel_command, output_of
 
 BARE = "bare"
 GOAL = 1.3  # the inline runner's wall time in those of the bare loop
@@ -43,8 +43,7 @@ def _bare(setting: Setting) -> Start:
 
 
 def _mrmodel(runner: str, setting: Setting) -> Start:
-    output = storage.join(setting.hdfs or "", "out") if runner == "hadoop" else None
-    output = output or str(setting.folder / runner)
+    output = output_of(runner, runner, setting)
     command = mrmodel_command(runner, setting, output)
     cost, _ = watch.run([command], environment(None), setting.folder)
     run = storage.read_json(storage.join(output, "_mrmodel", "run.json"))

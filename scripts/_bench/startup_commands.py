@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mrmodel import storage
+from mrmodel.cores import cores
 
 from . import startup, systems
-from .options import hdfs_folder, positive, say, some_of, work_folder
+from .options import hdfs_folder, positive, say, some_of, turns, work_folder
 from .report import machine
 from .workloads import WORKLOADS, write_data
 
@@ -68,12 +68,12 @@ def run_startup(options: argparse.Namespace) -> int:
 
 def _setting(options: argparse.Namespace, folder: Path) -> systems.Setting:
     workload = WORKLOADS[options.model]
-    weights, cores = workload.weights(folder), len(os.sched_getaffinity(0))
+    weights = workload.weights(folder)
     data = write_data(workload, options.rows, 1, folder / "in")
     hdfs = hdfs_folder(options.hdfs) if "hadoop" in options.runners else None
     if hdfs:
         systems.upload(data, storage.join(hdfs, "in"))
-    return systems.Setting(workload, data, weights, workload.batch_size, cores, folder, hdfs)
+    return systems.Setting(workload, data, weights, workload.batch_size, cores(), folder, hdfs)
 
 
 def _interleaved(options: argparse.Namespace, setting: systems.Setting) -> list[startup.Start]:
@@ -82,9 +82,8 @@ def _interleaved(options: argparse.Namespace, setting: systems.Setting) -> list[
     for name in names:
         startup.measure(name, setting)
     starts = []
-    for repeat in range(options.repeat):
-        for name in names if repeat % 2 == 0 else reversed(names):
-            starts.append(startup.measure(name, setting))
-            say(f"{repeat + 1}/{options.repeat} {name}: {starts[-1].wall:.2f} s")
+    for repeat, name in turns(names, options.repeat):
+        starts.append(startup.measure(name, setting))
+        say(f"{repeat + 1}/{options.repeat} {name}: {starts[-1].wall:.2f} s")
     place = {name: number for number, name in enumerate(names)}
     return sorted(starts, key=lambda start: place[start.system])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mrmodel import storage
+from mrmodel.cores import cores
 
 from . import watch
 from .errors import BenchError
@@ -116,8 +117,7 @@ def _bare(system: str, setting: Setting) -> Measured:
 def measure_mrmodel(name: str, runner: str, setting: Setting, more: Sequence[str] = ()) -> Measured:
     """Run `mrmodel predict` on `runner` once, with the options `more`, as the system `name`.
     Raises CommandFailed."""
-    output = storage.join(setting.hdfs or "", "out") if runner == "hadoop" else None
-    output = output or str(setting.folder / name)
+    output = output_of(name, runner, setting)
     command = mrmodel_command(runner, setting, output, more)
     cost, seen = watch.run([command], environment(None), setting.folder, runner == "hadoop")
     run = storage.read_json(storage.join(output, "_mrmodel", "run.json"))
@@ -137,6 +137,13 @@ def measure_mrmodel(name: str, runner: str, setting: Setting, more: Sequence[str
         max(0.0, cost.others - cpu / cost.wall),
         output,
     )
+
+
+def output_of(name: str, runner: str, setting: Setting) -> str:
+    """Where `runner` writes what the system `name` predicts."""
+    if runner == "hadoop":
+        return storage.join(setting.hdfs or "", "out")
+    return str(setting.folder / name)
 
 
 def mrmodel_command(
@@ -162,7 +169,7 @@ def mrmodel_command(
 def _cores(runner: str, setting: Setting, data: str | None) -> list[str]:
     if runner == "hadoop":
         return ["--threads", "1", "--shard-size", str(one_task_per_file(data))]
-    if setting.own_batches and setting.cores == len(os.sched_getaffinity(0)):
+    if setting.own_batches and setting.cores == cores():
         return []
     if runner == "inline":
         return ["--threads", str(setting.cores)]

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from _bench import scaling_axes, scaling_report, wide
 from _bench.errors import BenchError
-from _bench.scaling import Run, Shape, interleaved, medians, write_rows
+from _bench.options import turns
+from _bench.scaling import Run, Shape, medians, write_rows
 from _bench.scaling_axes import Axis
 from _bench.scaling_fit import Planner, fit, line
 from _bench.scaling_report import BEGIN, END, Results, put_into
@@ -111,7 +112,7 @@ def test_medians_of_repeats():
 
 def test_every_second_repeat_goes_backwards():
     a, b = Shape(1), Shape(2)
-    assert list(interleaved([a, b], 2)) == [(0, a), (0, b), (1, b), (1, a)]
+    assert list(turns([a, b], 2)) == [(0, a), (0, b), (1, b), (1, a)]
 
 
 def test_parameters_and_operations_are_the_models():
