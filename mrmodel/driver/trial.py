@@ -17,15 +17,13 @@ from mrmodel.cores import cores
 from mrmodel.errors import ModelError, MrmodelError
 from mrmodel.formats import get_format
 from mrmodel.formats.base import ReadOptions
-from mrmodel.models.channels import lay_out
 from mrmodel.models.forms import modules_of
 from mrmodel.models.loading import load_predictor
-from mrmodel.models.packed import pack
 from mrmodel.shards.plan import Source
 from mrmodel.specs import ExecutionSpec, ModelSpec
 from mrmodel.tasks.clock import PHASES, Clock
 from mrmodel.tasks.forward import Forward, Success
-from mrmodel.tasks.model import set_threads
+from mrmodel.tasks.model import lay_out_weights, set_threads
 from mrmodel.tasks.sizing import BatchSizer
 from mrmodel.tasks.spec import TaskData
 from mrmodel.tasks.windows import windows
@@ -196,8 +194,7 @@ def load(spec: ModelSpec, inputs: list[str]) -> Any:
 
 def _load_in(form: Form, spec: ModelSpec, inputs: list[str]) -> Any:
     predictor = load(replace(spec, dtype=form.dtype, quantize=form.quantize), inputs)
-    pack(predictor)  # as tasks do
-    lay_out(predictor)
+    lay_out_weights(predictor)  # as tasks do
     return predictor
 
 

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 import torch
 
-from mrmodel.models.forms import modules_of
+from mrmodel.models.forms import parts_of
 from mrmodel.models.predictor import Predictor
 
 KINDS = (torch.nn.Conv2d, torch.nn.ConvTranspose2d)
@@ -26,8 +26,7 @@ def lay_out(predictor: Predictor) -> int:
     many there are."""
     if not torch.backends.mkldnn.is_available():
         return 0
-    layers = {id(part): part for module in modules_of(predictor) for part in module.modules()}
-    chosen = [layer for layer in layers.values() if _can_lay_out(layer)]
+    chosen = [layer for layer in parts_of(predictor) if _can_lay_out(layer)]
     for layer in chosen:
         layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
     _laid_out.update(chosen)

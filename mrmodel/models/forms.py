@@ -30,6 +30,12 @@ def modules_of(predictor: Predictor) -> list[torch.nn.Module]:
     return [module for _, module in held_modules(predictor)]
 
 
+def parts_of(predictor: Predictor) -> list[torch.nn.Module]:
+    """All modules of `predictor`, those within others too, each once."""
+    held = modules_of(predictor)
+    return list({id(part): part for module in held for part in module.modules()}.values())
+
+
 def to_dtype(predictor: Predictor, dtype: torch.dtype) -> None:
     """Let the modules of `predictor` compute in `dtype`. Raises ModelError where it has none."""
     modules = modules_of(predictor)

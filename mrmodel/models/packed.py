@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from mrmodel.models.forms import modules_of
+from mrmodel.models.forms import parts_of
 from mrmodel.models.predictor import Predictor
 
 DTYPES = (torch.float32, torch.bfloat16)
@@ -28,8 +28,7 @@ def pack(predictor: Predictor) -> int:
     this machine; how many there are. Their own weights stay, for code that reads them."""
     if not is_faster_here():
         return 0
-    layers = {id(part): part for module in modules_of(predictor) for part in module.modules()}
-    packed = [layer for layer in layers.values() if _can_pack(layer)]
+    packed = [layer for layer in parts_of(predictor) if _can_pack(layer)]
     for layer in packed:
         layer.forward = _Packed(layer, layer.forward)
     return len(packed)

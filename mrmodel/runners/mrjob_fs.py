@@ -23,9 +23,11 @@ class NativeFilesystem(HadoopFilesystem):
     @contextmanager
     def putting_together(self) -> Iterator[None]:
         """What is put in this context is there at its end, not before."""
-        self._puts = []
-        yield
-        waiting, self._puts = self._puts, None
+        waiting = self._puts = []
+        try:
+            yield
+        finally:
+            self._puts = None
         map_parallel(lambda put: self.put(*put), waiting)
 
     def ls(self, path_glob: str) -> Iterator[str]:

@@ -15,8 +15,7 @@ from mrmodel.shards.listing import InputFile, list_inputs
 from mrmodel.shards.partitions import partition_types, typed_partition
 from mrmodel.shards.plan import Plan, Source
 from mrmodel.specs import DataSpec
-
-AUTO = "auto"
+from mrmodel.units import AUTO
 
 
 def plan_data(

@@ -8,6 +8,8 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mrmodel.cores import cores
+
 
 @dataclass(frozen=True)
 class TaskContext:
@@ -37,6 +39,10 @@ class TaskContext:
             vcores=_integer(environ.get("mapreduce_map_cpu_vcores")) if is_hadoop else None,
             is_hadoop=is_hadoop,
         )
+
+    def threads(self, asked: int | None) -> int:
+        """How many of torch's threads a task has: as `asked` for, or a core each."""
+        return asked or self.vcores or cores()
 
 
 def _split(environ: Mapping[str, str]) -> tuple[str, int, int] | None:

@@ -20,7 +20,6 @@ from typing import IO, Any
 
 from torch.distributed import TCPStore
 
-from mrmodel.cores import cores
 from mrmodel.errors import GangError, JobError, MrmodelError
 from mrmodel.shards.shard import Shard
 from mrmodel.tasks.bad_rows import BadRows, countable
@@ -118,7 +117,7 @@ class GangTask:
             "own_address": own_address(self._staging.uri),
             "rows": self._cache(shard, folder / "rows", pulse, letters=True),
             "validation": validation,
-            "threads": self._spec.threads or self._context.vcores or cores(),
+            "threads": self._context.threads(self._spec.threads),
         }
 
     def _cache(

@@ -15,7 +15,6 @@ import safetensors.torch
 import torch
 
 from mrmodel import storage
-from mrmodel.cores import cores
 from mrmodel.errors import JobError, MrmodelError
 from mrmodel.models.adapters import pick_device
 from mrmodel.shards.shard import Shard
@@ -163,8 +162,7 @@ class GradientTask:
 
     def _loaded(self) -> Trainable:
         if self._model is None:
-            threads = self._spec.threads or self.context.vcores or cores()
-            set_threads(threads)
+            set_threads(self.context.threads(self._spec.threads))
             spec = self._spec.task_model.model
             self._model = load_trainable(
                 reach_code(self._spec.task_model),

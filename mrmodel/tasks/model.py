@@ -59,6 +59,11 @@ def load(task_model: TaskModel, inputs: tuple[str, ...] | None) -> Any:
     if task_model.compiled:
         use_compiled(predictor, {n: Path.cwd() / p for n, p in task_model.compiled.items()})
     else:
-        pack(predictor)
-        lay_out(predictor)
+        lay_out_weights(predictor)
     return predictor
+
+
+def lay_out_weights(predictor: Any) -> None:
+    """Lay out the weights of `predictor` as they are fastest on this machine."""
+    pack(predictor)
+    lay_out(predictor)

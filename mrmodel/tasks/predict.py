@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import IO, Any
 
 from mrmodel import storage
-from mrmodel.cores import cores
 from mrmodel.errors import JobError, LedgerError, MrmodelError
 from mrmodel.formats.base import ReadOptions
 from mrmodel.models.compiled import take_calls
@@ -125,9 +124,9 @@ class PredictTask:
             return
         self._beat("loading the model")
         begun = time.perf_counter()
-        threads = self._spec.threads or self._context.vcores or cores()
+        threads = self._context.threads(self._spec.threads)
         task_model.set_threads(threads)
-        self._threads = ThreadTrial(threads)
+        self._threads = ThreadTrial(threads, asked=self._spec.threads is not None)
         self._predictor = task_model.predictor_of(self._spec)
         self._sizer = self._new_sizer()
         self._preparers = self._new_preparers()
@@ -139,8 +138,6 @@ class PredictTask:
             return BatchSizer(int(own))
         by_cost = getattr(self._predictor, "size", None) is not None
         limit = self._remembered_limit(by_cost)
-        if self._spec.threads:
-            return BatchSizer(self._spec.batch_size, limit, by_cost)
         return BatchSizer(self._spec.batch_size, limit, by_cost, self._threads.record)
 
     def _new_preparers(self) -> Preparers | None:

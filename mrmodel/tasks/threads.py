@@ -18,12 +18,18 @@ AS_FAST = 0.97  # what else the machine does is noise; fewer threads leave it co
 
 class ThreadTrial:
     """`threads` is what was found so far, at most `most`; `settled` says that nothing else will be
-    tried. `use` sets a number for the thread that predicts."""
+    tried, as from the beginning where `most` was `asked` for. `use` sets a number for the thread
+    that predicts."""
 
-    def __init__(self, most: int, use: Callable[[int], None] = torch.set_num_threads):
+    def __init__(
+        self,
+        most: int,
+        use: Callable[[int], None] = torch.set_num_threads,
+        asked: bool = False,
+    ):
         self.threads = most
         self._use = use
-        self._fewer = most // 2
+        self._fewer = 0 if asked else most // 2
         self._rates: dict[int, list[float]] = {}
 
     @property

@@ -87,7 +87,7 @@ def threads():
 
 @pytest.mark.parametrize(("asked", "expected"), [(None, 1), (4, 4)])
 def test_a_job_that_is_faster_with_one_thread(tmp_path, monkeypatch, threads, asked, expected):
-    monkeypatch.setattr("mrmodel.tasks.predict.cores", lambda: 4)
+    monkeypatch.setattr("mrmodel.tasks.context.cores", lambda: 4)
     data = helpers.parquet(tmp_path / "in.parquet", range(240))
     ref = helpers.model(tmp_path, MODEL)
     run = helpers.run(ref, data, tmp_path / "out", batch_size=8, threads=asked)
