@@ -7,7 +7,7 @@ from tests.source import MODULES, functions, imported, without_types
 
 # a module may import what is on its own line or above
 LAYERS = [
-    {"errors", "version", "units", "parallel", "users", "specs", "imports", "cores"},
+    {"errors", "version", "units", "parallel", "users", "specs", "imports", "machine"},
     {"storage", "tensors"},
     {"shards", "formats"},
     {"models"},

@@ -164,13 +164,15 @@ execution_options = together(
     click.option(
         "--workers",
         type=click.IntRange(1),
-        help="Processes of -r local, and of train --sync allreduce.  [default: cores; as fit]",
+        help="Processes of -r local, and of train --sync allreduce.  [default: a process per core, "
+        "or as many as fit]",
     ),
     click.option(
         "--threads",
         type=click.IntRange(1),
-        help="torch threads per task.  [default: 1 on local; else the cores (on hadoop the "
-        "container's vcores), or fewer where the first batches show that these do as well]",
+        help="torch threads per task.  [default: 1 on local, where all cores have a process; else "
+        "the cores (on hadoop the container's vcores), or fewer where the first batches show that "
+        "these do as well]",
     ),
     click.option(
         "--memory",

@@ -179,6 +179,7 @@ class Passes:
             code=self._files.code,
             kind="train",
             reducers=self._reducers,
+            say=self._watcher.say,
         )
 
 

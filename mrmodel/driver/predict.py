@@ -285,6 +285,7 @@ class Steps:
             kind=self.kind,
             reducers=self._job.reducers,
             marks=self._marks,
+            say=self._watcher.say,
         )
 
     def _task_data(self, plan: Plan) -> TaskData:

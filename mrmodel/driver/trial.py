@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mrmodel.cores import cores
 from mrmodel.errors import ModelError, MrmodelError
 from mrmodel.formats import get_format
 from mrmodel.formats.base import ReadOptions
+from mrmodel.machine import cores
 from mrmodel.models.forms import modules_of
 from mrmodel.models.loading import load_predictor
 from mrmodel.shards.plan import Source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,10 @@ from mrmodel.shards.shard import Shard
 from mrmodel.specs import ExecutionSpec
 from mrmodel.tasks.spec import TaskSpec
 from mrmodel.tasks.staging import Staging
+
+# what weights take at most: as read, as parameters, laid out for the CPU, and what a forward pass
+# makes of them
+WEIGHTS_FACTOR = 3.5
 
 _LAUNCHERS = {
     "inline": "mrmodel.runners.inline:InlineLauncher",
@@ -29,7 +34,7 @@ class Launch:
     there is nothing to reduce; `patience`, where all tasks must run at once, a task per shard, the
     seconds that this may take to come about. `round_weights` is the URI of the weights of this job
     alone, which the training in `spec` names, too. `marks` takes in when the launcher had done
-    what, on time.time()'s clock."""
+    what, on time.time()'s clock; `say` tells the user a sentence."""
 
     job_class: type
     spec: TaskSpec
@@ -47,6 +52,7 @@ class Launch:
     patience: float | None = None
     round_weights: str | None = None
     marks: dict[str, float] = field(default_factory=dict)
+    say: Callable[[str], None] = lambda sentence: None
 
     @property
     def remaining(self) -> list[Shard]:

@@ -27,7 +27,7 @@ from mrmodel.errors import (
     by_name,
 )
 from mrmodel.runners import yarn
-from mrmodel.runners.base import Launch, Snapshot
+from mrmodel.runners.base import WEIGHTS_FACTOR, Launch, Snapshot
 from mrmodel.runners.hadoop_conf import HadoopConf, check_resource_manager, hadoop_binary
 from mrmodel.runners.hadoop_errors import explain
 from mrmodel.runners.shipping import ROUND_WEIGHTS, Shipment, ShippedWeights, ship, ship_round
@@ -49,8 +49,6 @@ from mrmodel.users import hadoop_user
 JVM_HEAP_MB = 256
 # JVM (heap and the rest), Python with torch and pyarrow, windows and batches of the pipeline
 BASE_MEMORY_MB = 1536
-# as read, as parameters, laid out for the CPU, and what a forward pass makes of them
-WEIGHTS_FACTOR = 3.5
 FORK_MEMORY_MB = 768
 ROUND_MEMORY_MB = 256
 

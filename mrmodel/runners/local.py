@@ -15,19 +15,23 @@ from typing import IO, Any
 from mrjob.local import LocalMRJobRunner
 from mrjob.step import StepFailedException
 
-from mrmodel.cores import cores
 from mrmodel.errors import JobError, TaskKilledError
-from mrmodel.runners.base import Launch
+from mrmodel.machine import cores, free_memory
+from mrmodel.runners.base import WEIGHTS_FACTOR, Launch
 from mrmodel.runners.fork_server import ForkedProcess, fork_server
 from mrmodel.runners.sim import OneTaskPerFile, SimLauncher
 from mrmodel.shards.balance import even_shards
 from mrmodel.shards.plan import Source
 from mrmodel.shards.shard import Shard
 from mrmodel.specs import ExecutionSpec
+from mrmodel.units import format_size
 
 ATTEMPTS = 3  # of a task that was killed; one that failed by itself is not tried again
 STDERR_TAIL = 2000
 KILL_AFTER = 10.0
+# Python with torch, pyarrow and what a model imports; windows and batches of the pipeline
+BASE_MEMORY = 512 << 20
+FORK_MEMORY = 256 << 20
 
 
 class WorkerFailed(StepFailedException):
@@ -139,16 +143,47 @@ def _tail(stderr: Path) -> str:
     return stderr.read_bytes()[-STDERR_TAIL:].decode("utf-8", "replace").strip()
 
 
+def worker_bytes(weights_bytes: int, prepare_workers: int) -> int:
+    """What a worker may take at its peak, for a model with weights of that size; most of what its
+    processes that prepare have they share with it."""
+    return BASE_MEMORY + prepare_workers * FORK_MEMORY + int(WEIGHTS_FACTOR * weights_bytes)
+
+
 class LocalLauncher(SimLauncher):
     """As many worker processes as cores, one torch thread each unless told otherwise."""
 
     name = "local"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: int | None = None
+
     def check(self, uris: list[str]) -> None:
         fork_server()  # it imports while the job is planned
 
-    def threads(self, launch: Launch) -> int:
-        return launch.execution.threads or 1
+    def run(self, launch: Launch) -> None:
+        super().run(self._fitted(launch))
+
+    def _fitted(self, launch: Launch) -> Launch:
+        """`launch` with as many workers as there is memory for, and their threads."""
+        execution = launch.execution
+        wanted, workers = self.workers(execution), self.room(execution, launch.weights_bytes)
+        threads = execution.threads or (1 if workers == wanted else cores() // workers)
+        if workers < wanted and workers != self._told:
+            self._told = workers  # once, not in each round
+            launch.say(
+                f"{workers} of {wanted} workers, since that many fit the memory that is free "
+                f"({format_size(free_memory())}): --workers N has N of them all the same"
+            )
+        return replace(launch, execution=replace(execution, workers=workers, threads=threads))
+
+    def room(self, execution: ExecutionSpec, weights_bytes: int) -> int:
+        """A worker per core, but no more than fit the free memory, unless told otherwise."""
+        wanted = self.workers(execution)
+        if execution.workers:
+            return wanted
+        fit = free_memory() // worker_bytes(weights_bytes, execution.prepare_workers)
+        return max(1, min(wanted, fit))
 
     def cut(
         self, sources: Sequence[Source], shard_size: int, execution: ExecutionSpec

@@ -12,9 +12,9 @@ from typing import Any
 
 from mrjob.step import StepFailedException
 
-from mrmodel.cores import cores
 from mrmodel.errors import JobError
 from mrmodel.formats import get_format
+from mrmodel.machine import cores
 from mrmodel.parallel import map_parallel
 from mrmodel.runners.base import Launch, Snapshot
 from mrmodel.shards.balance import balanced, usual_shards

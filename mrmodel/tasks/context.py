@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mrmodel.cores import cores
+from mrmodel.machine import cores
 
 
 @dataclass(frozen=True)

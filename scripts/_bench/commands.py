@@ -9,8 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from mrmodel import storage
-from mrmodel.cores import cores
 from mrmodel.errors import MrmodelError
+from mrmodel.machine import cores
 
 from . import agree, report, systems
 from .equality_commands import add_equal

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from mrmodel.cores import cores
+from mrmodel.machine import cores
 
 from . import agree, forms
 from .options import positive, say, some_of, turns, work_folder

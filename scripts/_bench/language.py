@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from mrmodel.cores import cores
+from mrmodel.machine import cores
 
 from . import language_report
 from .errors import BenchError

@@ -10,7 +10,7 @@ from statistics import median
 
 import psutil
 
-from mrmodel.cores import cores
+from mrmodel.machine import cores
 
 from .systems import Measured, baseline_of
 

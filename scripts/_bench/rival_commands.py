@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mrmodel.cores import cores
+from mrmodel.machine import cores
 
 from . import agree, faults, rival_report, venvs
 from .errors import BenchError

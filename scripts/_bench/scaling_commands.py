@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mrmodel import storage
-from mrmodel.cores import cores
+from mrmodel.machine import cores
 
 from . import scaling_axes, scaling_report
 from .errors import BenchError

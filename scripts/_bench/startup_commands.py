@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mrmodel import storage
-from mrmodel.cores import cores
+from mrmodel.machine import cores
 
 from . import startup, systems
 from .options import hdfs_folder, positive, say, some_of, turns, work_folder

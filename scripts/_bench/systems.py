@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mrmodel import storage
-from mrmodel.cores import cores
+from mrmodel.machine import cores
 
 from . import watch
 from .errors import BenchError

@@ -178,7 +178,7 @@ def test_the_temporary_folder(monkeypatch, tmp_path):
 
 
 def test_little_memory_is_a_warning(monkeypatch):
-    monkeypatch.setattr(machine, "cgroup_limit", lambda: 1 << 29)
+    monkeypatch.setattr(machine, "memory_limit", lambda: 1 << 29)
     found = machine.check_resources(FACTS)
     assert found.mark == "warn" and "this container may have 512 MB" in found.found
 

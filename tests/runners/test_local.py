@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import psutil
 import pytest
 
 from mrmodel.errors import JobError, TaskKilledError
+from mrmodel.runners import local
 from mrmodel.runners.base import Launch
 from mrmodel.runners.local import LocalLauncher
 from mrmodel.shards.shard import Piece, Shard
@@ -83,14 +84,53 @@ def test_the_first_failure_ends_the_others(tmp_path):
     assert "exit" in tried(tmp_path)
 
 
-def test_one_process_per_core_and_thread(tmp_path):
+def test_one_process_per_core_and_thread():
     launcher, cores = LocalLauncher(), len(os.sched_getaffinity(0))
-    job = launch(tmp_path)
     assert launcher.workers(ExecutionSpec()) == cores
     assert launcher.workers(ExecutionSpec(threads=64)) == 1
     assert launcher.workers(ExecutionSpec(workers=9)) == 9
-    assert launcher.threads(replace(job, execution=ExecutionSpec())) == 1
-    assert launcher.threads(replace(job, execution=ExecutionSpec(threads=2))) == 2
+
+
+GB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("options", "weights", "workers"),
+    [
+        ({}, 0, 8),
+        ({}, GB, 4),
+        ({}, 5 * GB, 1),  # the operating system may know better
+        ({}, 9 * GB, 1),
+        ({"prepare_workers": 4}, GB, 3),
+        ({"threads": 2}, GB, 4),
+        ({"threads": 4}, GB, 2),
+        ({"workers": 7}, GB, 7),  # who says so gets it
+    ],
+)
+def test_no_more_workers_than_fit_the_memory(monkeypatch, options, weights, workers):
+    monkeypatch.setattr(local, "cores", lambda: 8)
+    monkeypatch.setattr(local, "free_memory", lambda: 16 * GB)
+    assert LocalLauncher().room(ExecutionSpec(**options), weights) == workers
+
+
+def test_workers_that_fit_share_the_cores(lake, monkeypatch):
+    code = """
+        class Model(mrmodel.Predictor):
+            inputs = ["x"]
+
+            def predict(self, batch):
+                size = len(batch["x"])
+                return {"pid": [os.getpid()] * size, "threads": [torch.get_num_threads()] * size}
+    """
+    monkeypatch.setattr(local, "cores", lambda: 4)
+    monkeypatch.setattr(local, "free_memory", lambda: 3 * local.BASE_MEMORY - 1)
+    watcher = helpers.Listener()
+    run(model(lake, code), lake / "in", lake / "out", watcher, runner="local", shard_size="1")
+    rows = helpers.rows(lake / "out")
+    assert ids(lake / "out") == list(range(30))
+    assert len({row["pid"] for row in rows}) == 2
+    assert {row["threads"] for row in rows} == {2}
+    assert "2 of 4 workers, since that many fit the memory that is free (1.5 GB)" in watcher.said[0]
 
 
 @pytest.fixture

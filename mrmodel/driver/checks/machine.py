@@ -10,10 +10,9 @@ import shutil
 import sys
 import tempfile
 import warnings
-from pathlib import Path
 
-from mrmodel.cores import cores
 from mrmodel.driver.checks.base import Check, Facts, Finding, counted, fail, ok, warn
+from mrmodel.machine import cores, memory_limit
 from mrmodel.units import format_size
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
@@ -23,10 +22,6 @@ LEAST = {"torch": "2.6", "pyarrow": "16", "numpy": "1.26", "hdfs-native": "0.13"
 GONE = {"distutils": "setuptools>=68", "pipes": "standard-pipes>=3.13"}
 FREE_DISK = 1 << 30
 FREE_MEMORY = 2 << 30
-_CGROUP_LIMITS = (
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-)
 
 
 def check_python(facts: Facts) -> Finding:
@@ -127,7 +122,7 @@ def check_resources(facts: Facts) -> Finding:
 
     own = cores()
     memory = psutil.virtual_memory()
-    total, limit = memory.total, cgroup_limit()
+    total, limit = memory.total, memory_limit()
     found = f"{counted(own, 'core')}, {format_size(memory.available)} of {format_size(total)}"
     found += " memory free"
     if limit is not None and limit < total:
@@ -135,17 +130,6 @@ def check_resources(facts: Facts) -> Finding:
     if min(memory.available, limit or total) < FREE_MEMORY:
         return warn(found, "free some memory, or use small models and a small --batch-size")
     return ok(found)
-
-
-def cgroup_limit() -> int | None:
-    """The memory limit of the container this runs in; None where there is none."""
-    for name in _CGROUP_LIMITS:
-        try:
-            text = Path(name).read_text().strip()
-        except OSError:
-            continue
-        return int(text) if text.isdigit() and int(text) < 1 << 60 else None
-    return None
 
 
 def _numpy_trouble(torch: object) -> str:

@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""What this process may use of its machine: cores and memory."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import math
 import os
 from pathlib import Path
 
+import psutil
+
 _PROC = Path("/proc/self/cgroup")
 _CGROUPS = Path("/sys/fs/cgroup")
+# of a container, as it sees itself: versions 2 and 1
+_MEMORY_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
 
 
 def cores() -> int:
@@ -19,6 +23,21 @@ def cores() -> int:
         return os.cpu_count() or 1
     quota = _quota(_PROC, _CGROUPS)
     return own if quota is None else max(1, min(own, math.ceil(quota)))
+
+
+def free_memory() -> int:
+    """Bytes that this process and its children may still take, as far as can be told."""
+    available, limit = psutil.virtual_memory().available, memory_limit()
+    return available if limit is None else min(available, limit)
+
+
+def memory_limit() -> int | None:
+    """Bytes that the container this runs in may have; None where there is no limit."""
+    for name in _MEMORY_LIMITS:
+        text = _read(_CGROUPS / name)
+        if text:
+            return int(text) if text.isdigit() and int(text) < 1 << 60 else None
+    return None
 
 
 def _quota(proc: Path, cgroups: Path) -> float | None:
