@@ -19,6 +19,7 @@ from .fixed_commands import add_fixed
 from .forms_commands import add_forms
 from .language_commands import add_language
 from .options import hdfs_folder, positive, say, some_of, turns, work_folder
+from .profile_commands import add_profile
 from .rival_commands import add_rivals
 from .scaling_commands import add_scaling
 from .startup_commands import add_startup
@@ -95,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_fixed(commands)
     add_forms(commands)
+    add_profile(commands)
     add_startup(commands)
     add_equal(commands)
     add_language(commands)

@@ -24,6 +24,8 @@ from .workloads import DataSet
 BAD_ROW, KILLED = "bad row", "kill -9"
 TOO_LATE = "kill -9, but too late"  # it was over by then: give it more rows
 BAD_ID = 7_777_777_777  # can be found in what a system prints
+# after so many times as long as with the bad row, nobody waits for a run any more
+MUCH_LONGER, SHORT = 5, 30.0
 _AFTER_FIRST = 0.5  # seconds after the first batch, when all workers are at work
 _LOOK = 0.05
 

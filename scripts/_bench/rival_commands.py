@@ -178,8 +178,11 @@ def _faults(
     for system in systems:
         if system.name.endswith("-sorted"):
             continue
+        patience: float = options.patience
         for kind, rows in ((faults.bad_row, spoilt), (faults.kill_worker, setting)):
-            fault = kind(system, rows, environments.get(system.venv), options.patience)
+            fault = kind(system, rows, environments.get(system.venv), patience)
+            # some wait for ever for a process that was killed
+            patience = min(patience, faults.MUCH_LONGER * max(faults.SHORT, fault.seconds))
             say(f"{system.name}, {fault.kind}: exit code {fault.code}, {fault.seconds:.1f} s")
             found.append(fault)
     return found

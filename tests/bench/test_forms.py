@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from _bench import forms
+from _bench import forms, profiles
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench"
 
@@ -59,3 +59,40 @@ def test_forms_are_held_against_float32(tmp_path):
     assert told["distances"]["float32"]["largest"] < 1e-5
     assert told["distances"]["bfloat16"]["largest"] > 1e-4
     assert "auto took" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("operator", "group"),
+    [
+        ("aten::addmm", "linear layers"),
+        ("mkldnn::_linear_pointwise", "linear layers"),
+        ("quantized::linear_dynamic", "linear layers"),
+        ("aten::mkldnn_convolution", "convolutions"),
+        ("aten::_scaled_dot_product_flash_attention_for_cpu", "attention"),
+        ("aten::native_layer_norm", "norms"),
+        ("aten::gelu", "activations"),
+        ("aten::_to_copy", "copies"),
+        ("aten::add", "other operators"),
+    ],
+)
+def test_the_group_of_an_operator(operator, group):
+    assert profiles.group_of(operator) == group
+
+
+def test_a_profile_says_where_the_time_goes(tmp_path):
+    figures = tmp_path / "figures.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, SCRIPT, "profile", "--model", "tabular", "--rows", "20000"),
+            *("--forms", "float32,int8", "--json", str(figures)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    for told, name in zip(json.loads(figures.read_text()), ("float32", "int8"), strict=True):
+        assert (told["form"], told["rows"]) == (name, 20_000)
+        assert sum(told["groups"].values()) == pytest.approx(told["seconds"], rel=0.05)
+        assert told["groups"]["linear layers"] > 0.05 * told["seconds"]
+        assert f"\n{name}: " in done.stdout
