@@ -46,6 +46,7 @@ from mrmodel.tensors import wire
 from mrmodel.units import parse_size
 from mrmodel.users import hadoop_user
 
+QUEUE = "mapreduce.job.queuename"
 JVM_HEAP_MB = 256
 # JVM (heap and the rest), Python with torch and pyarrow, windows and batches of the pipeline
 BASE_MEMORY_MB = 1536
@@ -65,6 +66,7 @@ class HadoopLauncher:
     def __init__(self) -> None:
         self._submissions = Submissions()
         self._pages = ""
+        self._queue = ""
         self._history = ""
         self._hadoop = ""
         self._kept = 0
@@ -79,6 +81,7 @@ class HadoopLauncher:
         self._hadoop = hadoop_binary()
         conf = HadoopConf.load()
         self._pages = check_resource_manager(conf)
+        self._queue = conf.get(QUEUE, "default")
         self._history = conf.history_server()
 
     def shards(
@@ -92,18 +95,25 @@ class HadoopLauncher:
         return in_input_order(plan.sources, [*self._split.shards, *self._split.manifest])
 
     def room(self, execution: ExecutionSpec, weights_bytes: int) -> int:
-        memory = memory_mb(execution, weights_bytes)
         # one less: the application master needs a place, too
-        return max(1, (yarn.room(self._pages, memory, execution.vcores) or 2) - 1)
+        return max(1, (self._places(execution, weights_bytes) or 2) - 1)
+
+    def _places(self, execution: ExecutionSpec, weights_bytes: int) -> int | None:
+        memory = memory_mb(execution, weights_bytes)
+        return yarn.room(self._pages, memory, execution.vcores, self._queue_of(execution))
+
+    def _queue_of(self, execution: ExecutionSpec) -> str:
+        return execution.jobconf.get(QUEUE, self._queue)
 
     def check_together(self, tasks: int, execution: ExecutionSpec, weights_bytes: int) -> None:
         memory = memory_mb(execution, weights_bytes)
-        room = yarn.room(self._pages, memory, execution.vcores)
+        room = self._places(execution, weights_bytes)
         if room is not None and room < tasks:
             raise UsageError(
                 f"{tasks} workers of {memory} MB and {execution.vcores} vcores must run at once, "
-                f"but the cluster holds {room} of them: use fewer --workers, less --memory or "
-                f"fewer --vcores"
+                f"but the cluster holds {room} of them in the queue {self._queue_of(execution)}: "
+                f"use fewer --workers, less --memory, fewer --vcores, or another queue (--jobconf "
+                f"{QUEUE}=…)"
             )
 
     def run(self, launch: Launch) -> None:

@@ -10,6 +10,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from mrmodel.runners.queues import most_of
 from mrmodel.tasks.reporter import GROUP
 
 _TIMEOUT = 5.0
@@ -51,20 +52,31 @@ def node_memory(pages: str) -> int | None:
     return max(sizes, default=None)
 
 
-def room(pages: str, memory: int, vcores: int) -> int | None:
-    """How many containers of `memory` megabytes the nodes hold at once, whatever runs there now;
-    None when YARN does not say. `vcores` count where the scheduler counts them."""
+def room(pages: str, memory: int, vcores: int, queue: str) -> int | None:
+    """How many containers of `memory` megabytes the nodes hold at once for jobs in `queue`,
+    whatever runs there now; None when YARN does not say. `vcores` count where the scheduler counts
+    them."""
     nodes = _within(_get(f"{pages}/ws/v1/cluster/nodes"), "nodes", "node")
-    running = [node for node in nodes if node["state"] == "RUNNING"]
-    if not running:
+    sizes = [
+        (n["usedMemoryMB"] + n["availMemoryMB"], n["usedVirtualCores"] + n["availableVirtualCores"])
+        for n in nodes
+        if n["state"] == "RUNNING"
+    ]
+    if not sizes:
         return None
-    return sum(
-        min(
-            (n["usedMemoryMB"] + n["availMemoryMB"]) // memory,
-            (n["usedVirtualCores"] + n["availableVirtualCores"]) // vcores,
-        )
-        for n in running
+    total_memory, total_vcores = map(sum, zip(*sizes, strict=True))
+    share = most_of(
+        _get(f"{pages}/ws/v1/cluster/scheduler"),
+        queue,
+        {"memory": total_memory, "vCores": total_vcores},
     )
+    held = sum(_holds(size, memory, vcores) for size in sizes)
+    return min(held, _holds((share * total_memory, share * total_vcores), memory, vcores))
+
+
+def _holds(size: tuple[float, float], memory: int, vcores: int) -> int:
+    """Containers that fit (megabytes, vcores)."""
+    return int(min(size[0] // memory, size[1] // vcores))
 
 
 def kill(hadoop: str, application: str) -> None:

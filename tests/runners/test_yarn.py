@@ -21,9 +21,17 @@ PAGES = {
         {"counterGroupName": "mrmodel", "counter": [{"name": "rows in", "mapCounterValue": 7}]},
     ]}},
     "/ws/v1/cluster/nodes": {"nodes": {"node": [
-        {"state": "RUNNING", "usedMemoryMB": 1000, "availMemoryMB": 3000},
-        {"state": "LOST", "usedMemoryMB": 0, "availMemoryMB": 64000},
+        {"state": "RUNNING", "usedMemoryMB": 1000, "availMemoryMB": 3000,
+         "usedVirtualCores": 1, "availableVirtualCores": 7},
+        {"state": "RUNNING", "usedMemoryMB": 0, "availMemoryMB": 2500,
+         "usedVirtualCores": 0, "availableVirtualCores": 2},
+        {"state": "LOST", "usedMemoryMB": 0, "availMemoryMB": 64000,
+         "usedVirtualCores": 0, "availableVirtualCores": 64},
     ]}},
+    "/ws/v1/cluster/scheduler": {"scheduler": {"schedulerInfo": {"queues": {"queue": [
+        {"queuePath": "root.default", "absoluteMaxCapacity": 100.0},
+        {"queuePath": "root.small", "absoluteMaxCapacity": 40.0},
+    ]}}}},
     "/broken": None,
 }  # fmt: skip
 
@@ -57,10 +65,26 @@ def test_memory_of_the_largest_node_that_runs(pages):
     assert yarn.node_memory(pages) == 4000
 
 
+@pytest.mark.parametrize(
+    ("memory", "vcores", "queue", "places"),
+    [
+        (1000, 1, "default", 6),  # four on one node, two on the other
+        (1500, 1, "default", 3),
+        (1000, 2, "default", 5),  # one on the other, for its cores
+        (1000, 1, "small", 2),  # 40 % of 6,500 MB
+        (500, 3, "small", 1),  # 40 % of ten cores
+        (3000, 1, "small", 0),
+    ],
+)
+def test_how_many_containers_fit_a_queue(pages, memory, vcores, queue, places):
+    assert yarn.room(pages, memory, vcores, queue) == places
+
+
 def test_what_does_not_answer_says_nothing(pages):
     for silent in (f"{pages}/broken", f"{pages}/none", "http://127.0.0.1:1", "http://no host"):
         assert yarn.progress(silent, APPLICATION) is None
         assert yarn.node_memory(silent) is None
+        assert yarn.room(silent, 1000, 1, "default") is None
 
 
 def command(tmp_path, text):
