@@ -38,7 +38,7 @@ def remember_rate(key: str, records: Sequence[Record]) -> None:
     told = _read()
     done = sum(work(record["bytes"], len(record["pieces"])) for record in records)
     told[key] = {"rate": done / seconds, "at": time.time()}
-    newest = sorted(told.items(), key=lambda item: item[1].get("at", 0))[-_KEPT:]
+    newest = sorted(told.items(), key=lambda item: item[1]["at"])[-_KEPT:]
     with suppress(OSError):  # a folder that cannot be written: the next job knows nothing
         storage.write_json(str(_file()), dict(newest))
 
@@ -49,6 +49,7 @@ def _file() -> Path:
 
 def _read() -> dict[str, Any]:
     try:
-        return json.loads(_file().read_text())
-    except (OSError, ValueError):
-        return {}
+        told = json.loads(_file().read_text())
+        return {key: each for key, each in told.items() if each["rate"] > 0 and each["at"] > 0}
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        return {}  # there is none, or somebody else wrote it

@@ -102,10 +102,11 @@ def test_too_little_work_says_nothing(cache):
     assert not cache.exists()
 
 
-def test_a_damaged_file_of_rates_is_made_anew(cache):
+@pytest.mark.parametrize("damaged", ["{", "[]", '{"KEY": 5}', '{"KEY": {}}', '{"KEY": null}'])
+def test_a_damaged_file_of_rates_is_made_anew(cache, damaged):
     key = rate_key(IDENTITY, "jsonl", ExecutionSpec())
     cache.mkdir()
-    (cache / "rates.json").write_text("{")
+    (cache / "rates.json").write_text(damaged.replace("KEY", key))
     assert remembered_rate(key) is None
     remember_rate(key, [record(20.0, 20 * MB)])
     assert remembered_rate(key) == MB
