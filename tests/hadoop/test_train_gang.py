@@ -105,12 +105,16 @@ def test_more_workers_than_there_is_room_for(data, root, cluster):
     assert done.code == 2
     assert "workers of 1536 MB and 1 vcores must run at once, but the cluster holds" in done.err
     nodes = cluster.rm("cluster/nodes")["nodes"]["node"]
-    places = sum((n["usedMemoryMB"] + n["availMemoryMB"]) // 1536 for n in nodes)
+    sizes = [node["usedMemoryMB"] + node["availMemoryMB"] for node in nodes]
+    places = sum(size // 1536 for size in sizes)
     small = ["--workers", str(places), "--jobconf", "mapreduce.job.queuename=small"]
     done = mrmodel(*words(data, output, *small))
     assert done.code == 2
-    assert f"but the cluster holds {places * 2 // 5} of them in the queue small" in done.err
-    half = min(node["usedMemoryMB"] + node["availMemoryMB"] for node in nodes) // 2
+    assert (
+        f"but the cluster holds {sum(sizes) * 2 // 5 // 1536} of them in the queue small"
+        in done.err
+    )
+    half = min(sizes) // 2
     # room for them alone, but not for the application master beside them
     size = ["--workers", str(2 * len(nodes)), "--memory", f"{half}MB", "--gang-timeout", "8"]
     done = mrmodel(*words(data, output, *size))
