@@ -39,9 +39,8 @@ def _way_to(root: dict[str, Any], queue: str) -> list[dict[str, Any]]:
     """The queues from `root` to the one called `queue` (``night`` or ``root.team.night``), that
     one last; empty where there is none."""
     for way in _ways(root, []):
-        names = [one.get("queuePath") or one.get("queueName", "") for one in way]
-        last = names[-1]
-        if queue in (last, f"root.{last}") or last.endswith(f".{queue}"):
+        path = way[-1].get("queuePath") or way[-1].get("queueName", "")
+        if queue in (path, f"root.{path}") or path.endswith(f".{queue}"):
             return way
     return []
 

@@ -47,21 +47,14 @@ def progress(pages: str, application: str) -> JobProgress | None:
 
 def node_memory(pages: str) -> int | None:
     """Megabytes of the largest node; None when YARN does not say."""
-    nodes = _within(_get(f"{pages}/ws/v1/cluster/nodes"), "nodes", "node")
-    sizes = [n["usedMemoryMB"] + n["availMemoryMB"] for n in nodes if n["state"] == "RUNNING"]
-    return max(sizes, default=None)
+    return max((memory for memory, _ in _node_sizes(pages)), default=None)
 
 
 def room(pages: str, memory: int, vcores: int, queue: str) -> int | None:
     """How many containers of `memory` megabytes the nodes hold at once for jobs in `queue`,
     whatever runs there now; None when YARN does not say. `vcores` count where the scheduler counts
     them."""
-    nodes = _within(_get(f"{pages}/ws/v1/cluster/nodes"), "nodes", "node")
-    sizes = [
-        (n["usedMemoryMB"] + n["availMemoryMB"], n["usedVirtualCores"] + n["availableVirtualCores"])
-        for n in nodes
-        if n["state"] == "RUNNING"
-    ]
+    sizes = _node_sizes(pages)
     if not sizes:
         return None
     total_memory, total_vcores = map(sum, zip(*sizes, strict=True))
@@ -72,6 +65,16 @@ def room(pages: str, memory: int, vcores: int, queue: str) -> int | None:
     )
     held = sum(_holds(size, memory, vcores) for size in sizes)
     return min(held, _holds((share * total_memory, share * total_vcores), memory, vcores))
+
+
+def _node_sizes(pages: str) -> list[tuple[int, int]]:
+    """(megabytes, vcores) of each node that runs; none when YARN does not say."""
+    nodes = _within(_get(f"{pages}/ws/v1/cluster/nodes"), "nodes", "node")
+    return [
+        (n["usedMemoryMB"] + n["availMemoryMB"], n["usedVirtualCores"] + n["availableVirtualCores"])
+        for n in nodes
+        if n["state"] == "RUNNING"
+    ]
 
 
 def _holds(size: tuple[float, float], memory: int, vcores: int) -> int:
