@@ -177,8 +177,9 @@ def test_the_temporary_folder(monkeypatch, tmp_path):
     assert found.mark == "FAIL" and "TMPDIR" in found.remedy
 
 
-def test_little_memory_is_a_warning(monkeypatch):
-    monkeypatch.setattr(machine, "memory_limit", lambda: 1 << 29)
+def test_little_memory_is_a_warning(monkeypatch, tmp_path):
+    (tmp_path / "memory.max").write_text(f"{1 << 29}\n")
+    monkeypatch.setattr("mrmodel.machine._CGROUPS", tmp_path)
     found = machine.check_resources(FACTS)
     assert found.mark == "warn" and "this container may have 512 MB" in found.found
 

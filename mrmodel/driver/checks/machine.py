@@ -12,7 +12,7 @@ import tempfile
 import warnings
 
 from mrmodel.driver.checks.base import Check, Facts, Finding, counted, fail, ok, warn
-from mrmodel.machine import cores, memory_limit
+from mrmodel.machine import cores, free_memory, memory_limit
 from mrmodel.units import format_size
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
@@ -127,7 +127,7 @@ def check_resources(facts: Facts) -> Finding:
     found += " memory free"
     if limit is not None and limit < total:
         found += f" (this container may have {format_size(limit)})"
-    if min(memory.available, limit or total) < FREE_MEMORY:
+    if free_memory() < FREE_MEMORY:
         return warn(found, "free some memory, or use small models and a small --batch-size")
     return ok(found)
 
