@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 import pytest
@@ -84,11 +84,16 @@ def test_the_first_failure_ends_the_others(tmp_path):
     assert "exit" in tried(tmp_path)
 
 
-def test_one_process_per_core_and_thread():
+def test_one_process_per_core_and_thread(tmp_path, monkeypatch):
     launcher, cores = LocalLauncher(), len(os.sched_getaffinity(0))
+    job = launch(tmp_path)
     assert launcher.workers(ExecutionSpec()) == cores
     assert launcher.workers(ExecutionSpec(threads=64)) == 1
     assert launcher.workers(ExecutionSpec(workers=9)) == 9
+    monkeypatch.setattr(local, "free_memory", lambda: cores * 2 * local.BASE_MEMORY)
+    for options, threads in (({}, 1), ({"threads": 2}, 2)):
+        fitted = launcher._fitted(replace(job, execution=ExecutionSpec(**options)))
+        assert launcher.threads(fitted) == threads
 
 
 GB = 1 << 30
