@@ -20,10 +20,10 @@ def quick_imports() -> Iterator[None]:
     third of what importing torch costs.
 
     Only for processes of our own: garbage of earlier work would stay for ever, and torch's threads
-    wait in another way (see `_let_threads_sleep`).
+    wait in another way (see `let_threads_sleep`).
     """
     gc.disable()
-    _let_threads_sleep()
+    let_threads_sleep()
     try:
         yield
     finally:
@@ -43,7 +43,7 @@ def end_process(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _let_threads_sleep() -> None:
+def let_threads_sleep() -> None:
     """Let OpenMP's threads sleep, almost at once, where they wait for each other; to be called
     before torch is imported. They would look again and again, for milliseconds, and take the cores
     from those that read, decode and write meanwhile, or from whoever else is on the machine."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +14,7 @@ import pyarrow as pa
 import torch
 
 from mrmodel.driver.trial import by_size, load
+from mrmodel.imports import let_threads_sleep
 from mrmodel.specs import ModelSpec
 from mrmodel.tasks.clock import PHASES, Clock
 from mrmodel.tasks.forward import Forward
@@ -59,8 +59,7 @@ class Profile:
 def profiled(*options: Any) -> Profile:
     """`profile` in a process of its own, in which OpenMP's threads sleep as they do in tasks: that
     is decided when torch is imported."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    let_threads_sleep()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(profile, *options).result()
 

@@ -13,6 +13,17 @@ from _bench import forms, profiles
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench"
 
 
+def bench(tmp_path, *words):
+    """(the figures, what is printed) of scripts/bench."""
+    figures = tmp_path / "figures.json"
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *words, "--json", str(figures)],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(figures.read_text()), done.stdout
+
+
 def rows(*vectors, ids=None):
     vectors = [list(map(float, vector)) for vector in vectors]
     column = pa.array(vectors, pa.list_(pa.float32(), len(vectors[0])))
@@ -38,18 +49,10 @@ def test_other_rows_are_not_compared():
 
 
 def test_forms_are_held_against_float32(tmp_path):
-    figures = tmp_path / "figures.json"
-    done = subprocess.run(
-        [
-            *(sys.executable, SCRIPT, "forms", "--model", "tabular", "--rows", "2000"),
-            *("--forms", "bfloat16,auto", "--repeat", "1", "--json", str(figures)),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    told = json.loads(figures.read_text())
+    told, printed = bench(
+        tmp_path, "forms", "--model", "tabular", "--rows", "2000",
+        "--forms", "bfloat16,auto", "--repeat", "1",
+    )  # fmt: skip
     assert [run["system"] for run in told["runs"]] == [
         "bare-threads",
         "float32",
@@ -58,7 +61,7 @@ def test_forms_are_held_against_float32(tmp_path):
     ]
     assert told["distances"]["float32"]["largest"] < 1e-5
     assert told["distances"]["bfloat16"]["largest"] > 1e-4
-    assert "auto took" in done.stdout
+    assert "auto took" in printed
 
 
 @pytest.mark.parametrize(
@@ -80,19 +83,11 @@ def test_the_group_of_an_operator(operator, group):
 
 
 def test_a_profile_says_where_the_time_goes(tmp_path):
-    figures = tmp_path / "figures.json"
-    done = subprocess.run(
-        [
-            *(sys.executable, SCRIPT, "profile", "--model", "tabular", "--rows", "20000"),
-            *("--forms", "float32,int8", "--json", str(figures)),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
+    found, printed = bench(
+        tmp_path, "profile", "--model", "tabular", "--rows", "20000", "--forms", "float32,int8"
     )
-    assert done.returncode == 0, done.stderr
-    for told, name in zip(json.loads(figures.read_text()), ("float32", "int8"), strict=True):
+    for told, name in zip(found, ("float32", "int8"), strict=True):
         assert (told["form"], told["rows"]) == (name, 20_000)
         assert sum(told["groups"].values()) == pytest.approx(told["seconds"], rel=0.05)
         assert told["groups"]["linear layers"] > 0.05 * told["seconds"]
-        assert f"\n{name}: " in done.stdout
+        assert f"\n{name}: " in printed
