@@ -66,8 +66,9 @@ def best_cut(
     """The size for `sources`, which `cut` turns into shards, `slots` at once. `rate`: bytes that a
     task gets through in a second (a file more counts as in `work`), None where nobody knows."""
     nbytes = work(sum(source.size for source in sources), len(sources))
+    largest = max((source.size for source in sources), default=0)
     best, tried = None, 0
-    for size in sizes(nbytes, block_size, slots, rate):
+    for size in sizes(nbytes, largest, block_size, slots, rate):
         shards = cut(size)
         full = fullness(_costs(shards), slots)
         seconds = nbytes / rate / max(1, len(shards)) if rate else None
@@ -80,20 +81,39 @@ def best_cut(
     return best or Cut(USUAL, 0, slots, 1.0, None)
 
 
-def sizes(nbytes: int, block_size: int | None, slots: int, rate: float | None) -> list[int]:
-    """Sizes that shards may have, the largest first, and such that every container has a task
-    where that is not too small."""
+def sizes(
+    nbytes: int, largest: int, block_size: int | None, slots: int, rate: float | None
+) -> list[int]:
+    """Sizes that shards may have, the largest first: such that every container has a task where
+    that is not too small, and one that leaves files whole, of which the `largest` has so many
+    bytes. Smaller ones may only cut off what has no row group."""
+    least, most = _bounds(nbytes, rate)
+    share = max(1, -(-nbytes // max(1, slots)))
+    shared = max(least, min(most, share))
+    found = {*_of_blocks(block_size, shared), *_below(min(shared, (block_size or shared) // FREE))}
+    found |= {-(-share // waves) for waves in range(1, _MOST_WAVES)}
+    usual = {aligned(size, block_size) for size in found if least <= size <= shared}
+    usual |= {size for size in [_holding(largest, block_size)] if shared < size <= most}
+    return sorted(usual or {shared}, reverse=True)
+
+
+def _bounds(nbytes: int, rate: float | None) -> tuple[int, int]:
+    """The fewest and the most bytes of a shard."""
     least, most = SMALLEST, USUAL
     if rate:
         least = max(1, int(SHORTEST * rate))
         most = max(least, min(LARGEST, int(LONGEST * rate)))
-    least = max(least, nbytes // MOST_TASKS)
-    share = max(1, -(-nbytes // max(1, slots)))
-    most = max(least, min(most, share))
-    found = {*_of_blocks(block_size, most), *_below(min(most, (block_size or most) // FREE))}
-    found |= {-(-share // waves) for waves in range(1, _MOST_WAVES)}
-    usual = {aligned(size, block_size) for size in found if least <= size <= most}
-    return sorted(usual or {most}, reverse=True)
+    return max(least, nbytes // MOST_TASKS), most
+
+
+def _holding(nbytes: int, block_size: int | None) -> int:
+    """The least size that fits the blocks, as `aligned` has it, and is not below `nbytes`."""
+    if not block_size or not nbytes:
+        return nbytes
+    if nbytes > block_size:
+        return -(-nbytes // block_size) * block_size
+    parts = block_size // nbytes
+    return nbytes if parts > FREE else -(-block_size // parts)
 
 
 def _of_blocks(block_size: int | None, most: int) -> Iterator[int]:

@@ -97,6 +97,23 @@ def test_row_groups_decide_where_they_are_large():
     assert found.full == round(10 / 12, 3)
 
 
+@pytest.mark.parametrize("size", [12 * MB, 30 * MB, 50 * MB, 90 * MB, 125 * MB])
+def test_files_of_one_row_group_stay_whole(size):
+    """A piece without the middle of the row group would be a task that reads nothing."""
+    groups = ((1000, size // 2),)
+    sources = [
+        Source(f"hdfs://nn/{n}", size, 0.0, {}, BLOCK, True, 1000, groups) for n in range(4)
+    ]
+    found = best_cut(lambda size: shards(sources, size), sources, BLOCK, 5, None)
+    assert [shard.rows for shard in shards(sources, found.shard_size)] == [1000] * 4
+    assert (found.tasks, found.full) == (4, 0.8)
+
+
+def test_files_are_cut_where_that_keeps_more_containers_busy():
+    found = cut([lines(f"{n}", 90 * MB) for n in range(4)], 5)
+    assert found.tasks > 4 and found.full >= FULL
+
+
 def test_many_small_files_stay_together():
     sources = [lines(f"{n}", 1000) for n in range(10_000)]
     found = cut(sources, 8)
