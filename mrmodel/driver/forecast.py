@@ -31,6 +31,7 @@ class Rates:
     plan: float = 0.0
     end: float = 0.0
     commit: float = 0.0
+    crowd: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,20 @@ class Work:
 
 @dataclass(frozen=True)
 class Cluster:
-    """`nodes` that run `tasks_per_node` at once."""
+    """`nodes` that run `tasks_per_node` at once, on so many `cores` each; None: on as many."""
 
     nodes: int
     tasks_per_node: int
+    cores: int | None = None
 
     @property
     def slots(self) -> int:
         return self.nodes * self.tasks_per_node
+
+    def crowding(self, tasks: int) -> float:
+        """How many of `tasks` share a core at first; 1 where there are cores enough."""
+        at_once = min(tasks, self.slots) / self.nodes
+        return max(1.0, at_once / (self.cores or self.tasks_per_node))
 
 
 @dataclass(frozen=True)
@@ -98,9 +105,10 @@ def forecast(rates: Rates, work: Work, cluster: Cluster) -> Forecast:
     if work.tasks < 1 and work.rows:
         raise UsageError(f"{work.rows:,} rows in {work.tasks} tasks: expected at least one task")
     waves = -(-work.tasks // cluster.slots)
+    crowding = cluster.crowding(work.tasks)
     return Forecast(
-        start=rates.start + work.files * rates.plan,
-        work=_work(rates, work, waves),
+        start=rates.start + work.files * rates.plan + (crowding - 1) * rates.crowd,
+        work=_work(rates, work, waves, crowding),
         end=rates.end + work.shards * rates.commit,
         waves=waves,
         last_wave=work.tasks - max(0, waves - 1) * cluster.slots,
@@ -108,9 +116,9 @@ def forecast(rates: Rates, work: Work, cluster: Cluster) -> Forecast:
     )
 
 
-def _work(rates: Rates, work: Work, waves: int) -> float:
+def _work(rates: Rates, work: Work, waves: int, crowding: float) -> float:
     """Seconds from the beginning of the first task to the end of the last one."""
     if not waves:
         return 0.0
     whole = work.rows * rates.row + work.files * rates.file + work.shards * rates.shard
-    return (waves - 1) * rates.wave + waves * (rates.load + whole / work.tasks)
+    return (waves - 1) * rates.wave + waves * (rates.load + crowding * whole / work.tasks)

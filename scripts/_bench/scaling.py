@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mrmodel import storage
+from mrmodel.driver.forecast import Cluster
 from mrmodel.runners.base import launcher_for
 from mrmodel.specs import ExecutionSpec
 from mrmodel.tasks.windows import WINDOW_BYTES, WINDOW_ROWS
@@ -70,16 +71,18 @@ class Shape:
 
 @dataclass(frozen=True)
 class Run:
-    """A job of `shape` by `tasks`, of which `slots` ran at once. Seconds: `start` from the command
-    to the first task, `work` until the last part was closed, `end` until the command was over.
-    `memory`: the peak of all processes together, in bytes; `others`: cores that were busy with
-    something else."""
+    """A job of `shape` by `tasks`, of which `slots` ran at once, on `cores`.
+
+    Seconds: `start` from the command to the first task, `work` until the last part was closed,
+    `end` until the command was over. `memory`: the peak of all processes together, in bytes;
+    `others`: cores that were busy with something else."""
 
     runner: str
     shape: Shape
     repeat: int
     tasks: int
     slots: int
+    cores: int
     shards: int
     start: float
     work: float
@@ -95,6 +98,10 @@ class Run:
     @property
     def waves(self) -> int:
         return -(-self.tasks // self.slots)
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster(1, self.slots, self.cores)
 
 
 @dataclass(frozen=True)
@@ -174,6 +181,7 @@ def measure(shape: Shape, place: Place, repeat: int = 0) -> Run:
         repeat,
         len({record["attempt"] for record in run["shards"]}),
         slots_of(shape, place),
+        place.cores,
         len(run["shards"]),
         first - cost.began,
         last - first,

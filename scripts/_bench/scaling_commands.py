@@ -86,7 +86,10 @@ def _read(options: argparse.Namespace) -> tuple[str, list[Run]]:
     """What an earlier run of this command wrote for --json. Raises BenchError where it has no runs
     of one of the runners."""
     told = json.loads(options.figures.read_text())
-    runs = [Run(**{**run, "shape": Shape(**run["shape"])}) for run in told["runs"]]
+    runs = [
+        Run(**{"cores": options.cores, **run, "shape": Shape(**run["shape"])})
+        for run in told["runs"]
+    ]
     missing = set(options.runners) - {run.runner for run in runs}
     if missing:
         raise BenchError(f"{options.figures}: expected runs with {', '.join(sorted(missing))}")

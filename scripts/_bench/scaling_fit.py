@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mrmodel.driver.forecast import Cluster, Forecast, Rates, Work, forecast
+from mrmodel.driver.forecast import Forecast, Rates, Work, forecast
 
 from .errors import BenchError
 from .scaling import Run, Shape
@@ -51,10 +51,17 @@ def line(amounts: Sequence[float], measured: Sequence[float]) -> Line:
 
 def _terms(run: Run) -> dict[str, dict[str, float]]:
     """What each part of a run's seconds is made of: part → what there is of it → how much. All
-    tasks of a wave work at once, on a share of the rows each."""
-    shape, share = run.shape, run.waves / run.tasks
+    tasks of a wave work at once, on a share of the rows each, and take turns where there are fewer
+    cores."""
+    shape, crowding = run.shape, run.cluster.crowding(run.tasks)
+    share = crowding * run.waves / run.tasks
     return {
-        "start": {"job": 1, "file": shape.files, "footer": shape.files * shape.columns},
+        "start": {
+            "job": 1,
+            "file": shape.files,
+            "footer": shape.files * shape.columns,
+            "crowd": crowding - 1,
+        },
         "work": {
             "load": run.waves,
             "wave": run.waves - 1,
@@ -98,13 +105,14 @@ class Planner:
             plan=of("start", "file") + of("start", "footer") * shape.columns + of("end", "file"),
             end=of("end", "job"),
             commit=of("end", "shard"),
+            crowd=of("start", "crowd"),
         )
 
     def predict(self, run: Run) -> Forecast:
         """What a job as `run` takes. Its shards and tasks are known before it runs: planning
         says them."""
         work = Work(run.shape.rows, run.shape.files, run.shards, run.tasks)
-        return forecast(self.rates(run.shape), work, Cluster(1, run.slots))
+        return forecast(self.rates(run.shape), work, run.cluster)
 
 
 def fit(runs: Sequence[Run]) -> Planner:

@@ -156,6 +156,7 @@ _NAMES = {
     "job": "job",
     "file": "file",
     "footer": "file and column",
+    "crowd": "task more that shares a core",
     "load": "wave (model loaded)",
     "wave": "further wave",
     "row": "row",

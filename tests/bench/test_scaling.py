@@ -30,7 +30,7 @@ TRUE = {
 def run(shape, tasks=1, slots=1, shards=None, **parts):
     shards = shards or (shape.files if shape.shard_each else 4)
     seconds = {"start": 1.0, "work": 1.0, "end": 1.0, "cpu": 2.0, "memory": 10**9, "others": 0.0}
-    return Run("local", shape, 0, tasks, slots, shards, **{**seconds, **parts})
+    return Run("local", shape, 0, tasks, slots, slots, shards, **{**seconds, **parts})
 
 
 def foretold(one):

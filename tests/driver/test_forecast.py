@@ -49,6 +49,17 @@ def test_more_slots_than_tasks():
     assert found.used == pytest.approx(3 / 20)
 
 
+def test_more_tasks_than_cores_take_turns():
+    rates = Rates(start=10, row=0.001, load=2, wave=5, crowd=4)
+    work = Work(rows=12_000, files=6, shards=6, tasks=6)
+    few = forecast(rates, work, Cluster(1, 6, cores=2))
+    assert few.start == pytest.approx(10 + 2 * 4)  # three a core
+    assert few.work == pytest.approx(2 + 3 * 2_000 * 0.001)
+    spread = forecast(rates, work, Cluster(3, 6, cores=2))
+    assert (spread.start, spread.work) == (10, pytest.approx(2 + 2_000 * 0.001))
+    assert forecast(rates, work, Cluster(1, 6)) == forecast(rates, work, Cluster(1, 6, cores=6))
+
+
 def test_nothing_to_do():
     found = forecast(RATES, Work(0, 0, 0, tasks=0), Cluster(1, 1))
     assert (found.waves, found.work, found.used) == (0, 0.0, 0.0)

@@ -101,9 +101,7 @@ def test_row_groups_decide_where_they_are_large():
 def test_files_of_one_row_group_stay_whole(size):
     """A piece without the middle of the row group would be a task that reads nothing."""
     groups = ((1000, size // 2),)
-    sources = [
-        Source(f"hdfs://nn/{n}", size, 0.0, {}, BLOCK, True, 1000, groups) for n in range(4)
-    ]
+    sources = [Source(f"hdfs://nn/{n}", size, 0.0, {}, BLOCK, True, 1000, groups) for n in range(4)]
     found = best_cut(lambda size: shards(sources, size), sources, BLOCK, 5, None)
     assert [shard.rows for shard in shards(sources, found.shard_size)] == [1000] * 4
     assert (found.tasks, found.full) == (4, 0.8)
