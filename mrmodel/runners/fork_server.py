@@ -22,6 +22,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -164,7 +165,7 @@ def _serve(channel: socket.socket) -> _Request | None:
         request = _receive(channel)
         if request is None:
             return None
-        pid = os.fork()
+        pid = _fork()
         if not pid:
             signal.set_wakeup_fd(-1)
             for open_ in (channel, awake, wake):
@@ -176,6 +177,14 @@ def _serve(channel: socket.socket) -> _Request | None:
             os.close(file)
         running[pid] = request.files[3]
         _tell(running[pid], pid)
+
+
+def _fork() -> int:
+    """os.fork without the warning of Python 3.12 and later, which users would see: libraries have
+    threads here, but they are asleep, as this process has done nothing but import."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def _receive(channel: socket.socket) -> _Request | None:
