@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 HADOOP = "tests/hadoop"
@@ -18,6 +19,7 @@ class Together(LoadScopeScheduling):
         return HADOOP if file.startswith(f"{HADOOP}/") else file
 
 
+@pytest.hookimpl(optionalhook=True)  # for -p no:xdist
 def pytest_xdist_make_scheduler(config, log):
     """A group of xdist's own (`loadgroup`) would do, but not with pytest 9.2 and xdist 3.8."""
     return Together(config, log)
