@@ -27,6 +27,7 @@ SHORTEST, LONGEST = 10.0, 300.0
 SMALLEST, USUAL, LARGEST = 8 << 20, USUAL_SHARD, 4 << 30
 MOST_TASKS = 100_000
 _STEP = 0.97  # sizes that are nearer to each other than this are not told apart
+_FULLER = 1.01  # times as full, which is times as fast, are worth more tasks
 _MOST_WAVES = 100
 _MOST_TRIED = 400_000  # files and shards that are looked at to find a size: a second or two
 
@@ -67,15 +68,15 @@ def best_cut(
     task gets through in a second (a file more counts as in `work`), None where nobody knows."""
     nbytes = work(sum(source.size for source in sources), len(sources))
     largest = max((source.size for source in sources), default=0)
-    best, tried = None, 0
+    best, best_full, tried = None, 0.0, 0
     for size in sizes(nbytes, largest, block_size, slots, rate):
         shards = cut(size)
         full = fullness(_costs(shards), slots)
         seconds = nbytes / rate / max(1, len(shards)) if rate else None
         found = Cut(size, len(shards), slots, round(full, 3), seconds)
         tried += len(shards) + len(sources)
-        if best is None or full > best.full + 0.01:
-            best = found
+        if best is None or full > _FULLER * best_full:
+            best, best_full = found, full
         if full >= FULL or tried > _MOST_TRIED:
             break
     return best or Cut(USUAL, 0, slots, 1.0, None)
@@ -92,9 +93,11 @@ def sizes(
     shared = max(least, min(most, share))
     found = {*_of_blocks(block_size, shared), *_below(min(shared, (block_size or shared) // FREE))}
     found |= {-(-share // waves) for waves in range(1, _MOST_WAVES)}
-    usual = {aligned(size, block_size) for size in found if least <= size <= shared}
-    usual |= {size for size in [_holding(largest, block_size)] if shared < size <= most}
-    return sorted(usual or {shared}, reverse=True)
+    usual = {aligned(size, block_size) for size in found if least <= size <= shared} or {shared}
+    whole = _holding(largest, block_size)
+    if shared < whole <= most:
+        usual.add(whole)
+    return sorted(usual, reverse=True)
 
 
 def _bounds(nbytes: int, rate: float | None) -> tuple[int, int]:

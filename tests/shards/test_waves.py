@@ -107,6 +107,12 @@ def test_files_of_one_row_group_stay_whole(size):
     assert (found.tasks, found.full) == (4, 0.8)
 
 
+@pytest.mark.parametrize("slots", [16, 500, 5_000])
+@pytest.mark.parametrize(("rate", "tasks"), [(None, 13), (5 * MB, 3)])
+def test_a_file_is_cut_however_many_containers_stay_idle(slots, rate, tasks):
+    assert cut([lines("a", 100 * MB)], slots, rate).tasks == tasks
+
+
 def test_files_are_cut_where_that_keeps_more_containers_busy():
     found = cut([lines(f"{n}", 90 * MB) for n in range(4)], 5)
     assert found.tasks > 4 and found.full >= FULL
